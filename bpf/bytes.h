@@ -1,0 +1,25 @@
+// Network byte order, in one place.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace tamis {
+
+// `size` (1, 2 or 4) bytes at `at`, most significant first.  The caller has checked the bounds.
+constexpr std::uint32_t load_be(std::span<std::uint8_t const> bytes, std::size_t at,
+                                unsigned size) {
+    std::uint32_t value = 0;
+    for (unsigned i = 0; i < size; ++i) value = value << 8 | bytes[at + i];
+    return value;
+}
+
+// Writes the low `size` bytes of `value` at `at`, most significant first.
+constexpr void store_be(std::span<std::uint8_t> bytes, std::size_t at, unsigned size,
+                        std::uint64_t value) {
+    for (unsigned i = 0; i < size; ++i)
+        bytes[at + i] = static_cast<std::uint8_t>(value >> (8 * (size - 1 - i)));
+}
+
+}  // namespace tamis

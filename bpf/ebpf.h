@@ -1,0 +1,169 @@
+// eBPF as data: the instruction, the program with its maps and functions, and the tables of the
+// instruction set.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bpf/diagnostic.h"
+
+namespace tamis::ebpf {
+
+struct Insn {  // struct bpf_insn, bit for bit; a 64-bit immediate load takes two of them
+    std::uint8_t code = 0;
+    std::uint8_t dst : 4 = 0;
+    std::uint8_t src : 4 = 0;
+    std::int16_t off = 0;
+    std::int32_t imm = 0;
+    constexpr bool operator==(Insn const&) const = default;
+};
+static_assert(sizeof(Insn) == 8);
+
+enum class Reg : std::uint8_t { r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10 };
+
+// The eight instruction classes: the low three bits of an opcode.
+enum class Class : std::uint8_t { ld, ldx, st, stx, alu, jmp, jmp32, alu64 };
+// Operand width of a memory access, in the opcode's bits 3-4.
+enum class Size : std::uint8_t { word = 0x00, half = 0x08, byte = 0x10, dword = 0x18 };
+constexpr unsigned bytes(Size size) {
+    return size == Size::word ? 4 : size == Size::half ? 2 : size == Size::byte ? 1 : 8;
+}
+constexpr Size size_of(unsigned bytes) {
+    return bytes == 1   ? Size::byte
+           : bytes == 2 ? Size::half
+           : bytes == 4 ? Size::word
+                        : Size::dword;
+}
+// Memory access modes, in the opcode's bits 5-7.
+enum class Mode : std::uint8_t {
+    imm = 0x00,
+    abs = 0x20,
+    ind = 0x40,
+    mem = 0x60,
+    memsx = 0x80,
+    atomic = 0xc0
+};
+
+enum class Alu : std::uint8_t {
+    add = 0x00,
+    sub = 0x10,
+    mul = 0x20,
+    div = 0x30,
+    or_ = 0x40,
+    and_ = 0x50,
+    lsh = 0x60,
+    rsh = 0x70,
+    neg = 0x80,
+    mod = 0x90,
+    xor_ = 0xa0,
+    mov = 0xb0,
+    arsh = 0xc0,
+    end = 0xd0,
+};
+enum class Cond : std::uint8_t {
+    eq = 0x10,
+    gt = 0x20,
+    ge = 0x30,
+    set = 0x40,
+    ne = 0x50,
+    sgt = 0x60,
+    sge = 0x70,
+    lt = 0xa0,
+    le = 0xb0,
+    slt = 0xc0,
+    sle = 0xd0,
+};
+// Other operations of the jump classes.
+enum class Jump : std::uint8_t { ja = 0x00, call = 0x80, exit = 0x90, may_goto = 0xe0 };
+
+inline constexpr std::uint8_t source_imm = 0x00,
+                              source_reg = 0x08;  // bit 3 of ALU and jump opcodes
+
+// src of a 64-bit immediate load: what the immediate stands for (linux/bpf.h BPF_PSEUDO_*).
+enum class Pseudo : std::uint8_t {
+    none = 0,
+    map_fd = 1,
+    map_value = 2,
+    btf_id = 3,
+    func = 4,
+    map_index = 5,
+    map_index_value = 6,
+};
+// src of a call (BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL).
+enum class Callee : std::uint8_t { helper = 0, local = 1, kfunc = 2 };
+
+// Kernel helpers by number (linux/bpf.h); only those that emitted code may call.
+enum class Helper : std::int32_t {
+    map_lookup_elem = 1,
+    get_prandom_u32 = 7,
+    get_smp_processor_id = 8,
+    skb_load_bytes = 26,
+    xdp_get_buff_len = 188,
+    xdp_load_bytes = 189,
+};
+
+// A map that a program uses.  Instructions name it by its index in Program::maps, as a 64-bit
+// immediate load with Pseudo::map_index; the object writer turns that into a relocation.
+enum class MapType : std::uint32_t { array = 2, percpu_array = 6 };
+// One member of a map's value, all of them 64-bit unsigned counters: enough for BTF to name the
+// fields.
+struct MapSpec {
+    std::string name;  // at most 15 characters (BPF_OBJ_NAME_LEN - 1)
+    MapType type = MapType::array;
+    std::uint32_t key_size = 4, max_entries = 1;
+    std::string value_type;  // the BTF struct's name
+    std::vector<std::string> value_fields;
+    std::uint32_t value_size() const { return static_cast<std::uint32_t>(8 * value_fields.size()); }
+};
+
+// Where an instruction comes from.
+struct Origin {
+    static constexpr std::uint32_t none = ~std::uint32_t{0};
+    std::uint32_t classic =
+        none;   // index of the classic instruction; none for code that stands for none
+    Span text;  // the filter text behind that instruction; empty where there is none
+    bool operator==(Origin const&) const = default;
+};
+
+// A function inside a program: [begin, next function's begin).  functions[0] begins at 0 and is the
+// entry; the others are static functions `int name(context)`, called with Callee::local and a
+// relative immediate.
+struct Function {
+    std::string name;  // a C identifier, at most 15 characters
+    std::uint32_t begin = 0;
+};
+
+struct Program {
+    std::vector<Insn> insns;
+    std::vector<Origin> origin;  // same size as insns
+    std::vector<MapSpec> maps;
+    std::vector<Function> functions;
+};
+
+// ---- Tables of the instruction set, in the words of the kernel's own listings
+// (kernel/bpf/disasm.c).
+
+struct AluOp {
+    Alu op;
+    std::string_view name;       // "+="
+    std::string_view sign_name;  // with off == 1: "s/="; empty where off is reserved
+};
+struct JumpOp {
+    Cond op;
+    std::string_view name;  // "s>="
+};
+std::span<AluOp const> alu_ops();
+std::span<JumpOp const> jump_ops();
+
+// Whether the instruction at `insns[0]` is one that kernel 6.18 has: known opcode, reserved fields
+// zero, registers in range, a 64-bit load followed by its second half.  It says nothing about what
+// the verifier thinks of it.
+bool known(std::span<Insn const> insns);
+
+// True for the first slot of a 64-bit immediate load, which takes two.
+constexpr bool is_ld_imm64(Insn const& insn) { return insn.code == 0x18; }
+
+}  // namespace tamis::ebpf

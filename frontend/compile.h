@@ -1,0 +1,44 @@
+// The frontend's door: filter text to a classic program.
+//
+//     text --lex--> tokens --parse--> syntax tree --resolve--> formula of tests --lower-->
+//     cbpf::Program
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "bpf/cbpf.h"
+#include "bpf/link_types.h"
+#include "bpf/result.h"
+
+namespace tamis::frontend {
+
+// What the program will look at: nothing (a dead handle), a capture file, or packets on this
+// machine.
+enum class Context : std::uint8_t { dead, savefile, live };
+
+struct Options {
+    int link_type = en10mb;
+    Context context = Context::dead;
+    std::uint32_t snaplen = 262144;        // what a match returns, in bytes
+    std::optional<std::uint32_t> netmask;  // for `ip broadcast`, host order
+    bool optimise = true;
+};
+
+struct Compiled {
+    cbpf::Program program;  // origin is filled in
+    std::vector<Diagnostic> warnings;
+};
+
+// Compiles `text`; an empty or blank one matches every packet.  The verdict is the one of libpcap's
+// unoptimised program (snaplen or 0).  Spans point into `text`.  Jumps of the result fit classic
+// BPF whatever its size; its length is not limited.
+Result<Compiled> compile(std::string_view text, Options const& options);
+
+inline constexpr std::size_t max_text = std::size_t{16} << 20;  // bytes of filter text
+inline constexpr std::size_t max_word = std::size_t{64} << 10;  // bytes of one word
+inline constexpr unsigned max_nesting = 200;  // parentheses, brackets, `not` and unary minus
+
+}  // namespace tamis::frontend

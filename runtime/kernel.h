@@ -1,0 +1,112 @@
+// Loading programs into the running kernel, attaching them, and running them there on packets of
+// our own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bpf/cbpf.h"
+#include "bpf/ebpf.h"
+#include "bpf/hooks.h"
+#include "bpf/result.h"
+
+namespace tamis::runtime {
+
+// A file descriptor that closes itself.
+class Fd {
+  public:
+    Fd() = default;
+    explicit Fd(int fd) : fd_(fd) {}
+    Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    Fd& operator=(Fd&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
+    Fd(Fd const&) = delete;
+    Fd& operator=(Fd const&) = delete;
+    ~Fd();
+    int get() const { return fd_; }
+    explicit operator bool() const { return fd_ >= 0; }
+
+  private:
+    int fd_ = -1;
+};
+
+struct Counter {
+    std::uint64_t packets = 0, bytes = 0;
+};
+struct Counters {
+    Counter passed, matched;
+};
+
+struct TestRun {
+    std::uint32_t retval = 0;
+    std::uint32_t nanoseconds = 0;  // average of one run
+};
+
+// One program of an ELF object, loaded.  It leaves the kernel with this value unless a link or a
+// socket holds it.
+class LoadedProgram {
+  public:
+    // Loads the object's only entry program (libbpf; EAGAIN is retried there).  A refusal by the
+    // verifier is a Diagnostic whose notes are the last lines of its log, escaped; a missing
+    // privilege names the capability of the hook's row.
+    static Result<LoadedProgram> load(std::span<std::byte const> object, HookRow const& hook);
+
+    int fd() const;
+    std::uint32_t id() const;
+    std::size_t verified_insns() const;  // instructions the verifier processed (bpf_prog_info)
+    Result<Counters> counters()
+        const;  // summed over CPUs; an error when the program has no map `counters`
+    // BPF_PROG_TEST_RUN: for xdp 14..., for skb hooks see the kernel's own limits on size.
+    Result<TestRun> test_run(std::span<std::uint8_t const> packet, std::uint32_t repeat = 1) const;
+
+  private:
+    struct Handle;
+    explicit LoadedProgram(std::shared_ptr<Handle> handle) : handle_(std::move(handle)) {}
+    std::shared_ptr<Handle> handle_;
+};
+
+// Interface index of a name; unknown names get near matches in a note.
+Result<std::uint32_t> interface_index(std::string const& name);
+
+enum class XdpMode : std::uint8_t { automatic, native, generic };
+struct XdpAttachment {
+    Fd link;
+    XdpMode mode;  // what was got: native or generic
+};
+// A bpf_link: it goes with the file descriptor.  EBUSY says which program holds the interface.
+Result<XdpAttachment> attach_xdp(LoadedProgram const& program, std::string const& interface,
+                                 XdpMode mode);
+
+// An AF_PACKET socket on the interface that receives nothing the filter did not pass, from its
+// first packet on (the socket gets its protocol only after the filter).
+Result<Fd> packet_socket(std::string const& interface, LoadedProgram const& program);
+Result<Fd> packet_socket(std::string const& interface, std::span<cbpf::Insn const> program);
+
+// SO_ATTACH_FILTER: EINVAL is explained by cbpf::refusal, ENOMEM by net.core.optmem_max, EPERM by a
+// locked filter.
+Result<void> attach_classic(int socket, std::span<cbpf::Insn const> program);
+// SO_ATTACH_BPF.
+Result<void> attach_ebpf(int socket, LoadedProgram const& program);
+
+// A connected pair of unix datagram sockets: what is sent on the first is filtered on its way to
+// the second.  Needs no privilege and no network.
+class DatagramPair {
+  public:
+    static Result<DatagramPair> open();
+    int receiver() const { return receiver_.get(); }
+    // Sends the bytes and returns how many arrived: min(verdict, size), or nothing for verdict 0.
+    Result<std::optional<std::size_t>> send(std::span<std::uint8_t const> bytes);
+
+  private:
+    Fd sender_, receiver_;
+};
+
+}  // namespace tamis::runtime

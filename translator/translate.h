@@ -1,0 +1,34 @@
+// Classic to extended: a checked classic program becomes an eBPF program for a hook.
+#pragma once
+
+#include <string>
+
+#include "bpf/cbpf.h"
+#include "bpf/ebpf.h"
+#include "bpf/hooks.h"
+#include "bpf/result.h"
+
+namespace tamis::translator {
+
+struct Options {
+    Hook hook = Hook::socket;
+    Action match, no_match;  // of the hook's row
+    bool stats = true;  // count packets and bytes in the map `counters`: index 0 passed, 1 matched
+    std::string name =
+        "filter";  // the entry function's name: a C identifier, at most 15 characters
+};
+
+// The whole program for a hook: filter, counters, action.  Fails, pointing at the instruction's
+// origin, when the program reads something that the hook does not have.  `program` must have passed
+// cbpf::check (of any length).
+Result<ebpf::Program> translate(cbpf::Program const& program, Options const& options);
+
+// The filter alone, as one function that returns the classic program's value in r0 under the
+// kernel's rules: the socket form (Access::ld_abs) or the direct form (Access::pointer), as the
+// hook's row says.
+Result<ebpf::Program> translate_filter(cbpf::Program const& program, HookRow const& hook);
+
+// Index of the counters map's entries.
+inline constexpr std::uint32_t counter_passed = 0, counter_matched = 1;
+
+}  // namespace tamis::translator
