@@ -6,7 +6,11 @@
 //     b.mov(r0, 0).exit();
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "bpf/ebpf.h"
@@ -71,15 +75,21 @@ class Builder {
         std::size_t index;
         Label target;
     };
+    struct Overflow {
+        std::size_t index;
+        std::int32_t offset;
+    };
     Builder& emit(Insn insn);
     Builder& emit_jump(Insn insn, Label target);
+    Builder& emit_memory(Insn insn, std::int32_t off);
+    Diagnostic at(std::size_t index, std::string_view message, std::string_view note) const;
 
     std::vector<Insn> insns_;
     std::vector<Origin> origin_;
     std::vector<std::int64_t> labels_;  // index of the instruction, or -1
     std::vector<Fixup> fixups_;
     Origin current_;
-    std::string overflow_;  // the first offset that did not fit its field
+    std::optional<Overflow> overflow_;  // the first offset that did not fit its field
 };
 
 }  // namespace tamis::ebpf

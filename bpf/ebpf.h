@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bpf/diagnostic.h"
+#include "bpf/result.h"
 
 namespace tamis::ebpf {
 
@@ -21,6 +22,18 @@ struct Insn {  // struct bpf_insn, bit for bit; a 64-bit immediate load takes tw
     constexpr bool operator==(Insn const&) const = default;
 };
 static_assert(sizeof(Insn) == 8);
+
+// An instruction from plain numbers; what does not fit a field is cut off.
+constexpr Insn make_insn(unsigned code, unsigned dst = 0, unsigned src = 0, int off = 0,
+                         std::int32_t imm = 0) {
+    Insn insn;
+    insn.code = static_cast<std::uint8_t>(code);
+    insn.dst = dst & 15;
+    insn.src = src & 15;
+    insn.off = static_cast<std::int16_t>(off);
+    insn.imm = imm;
+    return insn;
+}
 
 enum class Reg : std::uint8_t { r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10 };
 
@@ -79,6 +92,22 @@ enum class Cond : std::uint8_t {
 // Other operations of the jump classes.
 enum class Jump : std::uint8_t { ja = 0x00, call = 0x80, exit = 0x90, may_goto = 0xe0 };
 
+// Operations of Mode::atomic, in the immediate (linux/bpf.h; 1 is BPF_FETCH).
+enum class Atomic : std::int32_t {
+    add = 0x00,
+    or_ = 0x40,
+    and_ = 0x50,
+    xor_ = 0xa0,
+    fetch_add = 0x01,
+    fetch_or = 0x41,
+    fetch_and = 0x51,
+    fetch_xor = 0xa1,
+    xchg = 0xe1,
+    cmpxchg = 0xf1,
+    load_acquire = 0x100,
+    store_release = 0x110,
+};
+
 inline constexpr std::uint8_t source_imm = 0x00,
                               source_reg = 0x08;  // bit 3 of ALU and jump opcodes
 
@@ -100,6 +129,7 @@ enum class Helper : std::int32_t {
     map_lookup_elem = 1,
     get_prandom_u32 = 7,
     get_smp_processor_id = 8,
+    redirect = 23,
     skb_load_bytes = 26,
     xdp_get_buff_len = 188,
     xdp_load_bytes = 189,
@@ -155,8 +185,20 @@ struct JumpOp {
     Cond op;
     std::string_view name;  // "s>="
 };
+struct AtomicOp {
+    Atomic op;
+    // How it is written; {dst}, {src}, {off}, {size} and {width} stand for the fields.
+    std::string_view text;
+    bool any_size;  // also bytes and half words, not only words and double words
+};
+// Every operation but neg and end, whose operands have another form.
 std::span<AluOp const> alu_ops();
 std::span<JumpOp const> jump_ops();
+std::span<AtomicOp const> atomic_ops();
+// The row of an operation; null when there is none.
+AluOp const* find_alu(std::uint8_t code);
+JumpOp const* find_jump(std::uint8_t code);
+AtomicOp const* find_atomic(std::int32_t imm);
 
 // Whether the instruction at `insns[0]` is one that kernel 6.18 has: known opcode, reserved fields
 // zero, registers in range, a 64-bit load followed by its second half.  It says nothing about what
@@ -165,5 +207,18 @@ bool known(std::span<Insn const> insns);
 
 // True for the first slot of a 64-bit immediate load, which takes two.
 constexpr bool is_ld_imm64(Insn const& insn) { return insn.code == 0x18; }
+
+// The parts of an opcode.
+constexpr Class class_of(Insn const& insn) { return static_cast<Class>(insn.code & 0x07); }
+constexpr Size size_of(Insn const& insn) { return static_cast<Size>(insn.code & 0x18); }
+constexpr Mode mode_of(Insn const& insn) { return static_cast<Mode>(insn.code & 0xe0); }
+constexpr std::uint8_t op_of(Insn const& insn) { return insn.code & 0xf0; }  // ALU and jumps
+constexpr bool source_is_reg(Insn const& insn) { return (insn.code & 0x08) == source_reg; }
+
+// The instructions as the kernel takes them on a little-endian machine: 8 bytes each, opcode first.
+std::vector<std::uint8_t> encode(std::span<Insn const> insns);
+// The way back.  Fails when the size is no multiple of 8, and on an instruction that is not
+// known(), naming its index.
+Result<std::vector<Insn>> decode(std::span<std::uint8_t const> bytes);
 
 }  // namespace tamis::ebpf
