@@ -15,11 +15,11 @@ constexpr ActionName socket_actions[] = {
     {"drop", 0},
 };
 constexpr ActionName xdp_actions[] = {
-    {"abort", 0}, {"drop", 1}, {"pass", 2}, {"tx", 3},
+    {"abort", 0}, {"drop", 1}, {"pass", 2}, {"tx", 3}, {"redirect", 4, Arg::interface},
 };
 // TC_ACT_UNSPEC hands the packet to the next program; TC_ACT_OK ends the chain of programs and lets it go on.
 constexpr ActionName tc_actions[] = {
-    {"next", -1}, {"ok", 0}, {"shot", 2},
+    {"next", -1}, {"ok", 0}, {"shot", 2}, {"redirect", 7, Arg::interface},
 };
 
 constexpr ContextFields sk_buff{.len = 0, .data = 76, .data_end = 80};

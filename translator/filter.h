@@ -1,0 +1,53 @@
+// A classic program as one eBPF function: what both loadable forms share, and the seam where they
+// differ.
+#pragma once
+
+#include <optional>
+
+#include "bpf/builder.h"
+#include "bpf/cbpf.h"
+#include "bpf/hooks.h"
+#include "bpf/result.h"
+
+namespace tamis::translator {
+
+using ebpf::Builder;
+
+// Where a filter goes when it ends.  Without `accept` it is a function that returns the classic
+// value in r0; with it, code that jumps to `accept` for a value other than 0 and to `reject` for 0.
+struct Ends {
+    Builder::Label reject;
+    std::optional<Builder::Label> accept;
+};
+
+// How a form reads what lies outside the registers.  A load that fails goes to `reject` or ends the
+// function with 0.
+class Reader {
+  public:
+    virtual ~Reader() = default;
+    // Sets up the registers that loads need; A and X are zeroed by the caller.
+    virtual void prologue() = 0;
+    // dst = `size` bytes at k, or at X + k; big endian.  dst is A, or X with A preserved.
+    virtual void packet(ebpf::Size size, ebpf::Reg dst, bool indexed, std::uint32_t k) = 0;
+    // True when a load from this constant offset can never succeed: what follows it is dead code,
+    // which the verifier refuses
+    // ("unreachable insn").
+    virtual bool always_fails(std::uint32_t k) const = 0;
+    virtual void length(ebpf::Reg dst) = 0;
+    // A = the ancillary value; false when the hook does not have it.
+    virtual bool ancillary(cbpf::Anc number) = 0;
+    // Code that was kept out of the straight path.
+    virtual void epilogue() {}
+};
+
+// Emits the filter with everything reachable in it.  Fails for an ancillary that the reader lacks.
+Result<void> emit_filter(Builder& builder, cbpf::Program const& program, HookRow const& hook,
+                         Reader& reader, Ends ends);
+
+// The forms.
+Result<void> emit_socket_form(Builder& builder, cbpf::Program const& program, HookRow const& hook,
+                              Ends ends);
+Result<void> emit_direct_form(Builder& builder, cbpf::Program const& program, HookRow const& hook,
+                              Ends ends);
+
+}  // namespace tamis::translator
