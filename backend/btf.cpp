@@ -1,0 +1,231 @@
+// BTF through libbpf's writer; .BTF.ext, for which libbpf has none, by hand.  Every reader of BTF
+// treats it as optional and drops it silently when it is wrong: the tests ask the kernel.
+#include "backend/btf.h"
+
+#include <cassert>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include <bpf/btf.h>
+
+namespace tamis::backend {
+namespace {
+
+// Members of the context structs (linux/bpf.h, `struct __sk_buff` and `struct xdp_md`).
+struct Member {
+    std::string_view name;
+    std::uint32_t offset;  // bytes
+    std::uint32_t bytes;   // 4, or 8
+    std::uint32_t count = 1;
+};
+// clang-format off
+// Without the members that point to other structs (flow_keys at 144, sk at 168).
+constexpr Member sk_buff[] = {
+    {"len", 0, 4}, {"pkt_type", 4, 4}, {"mark", 8, 4}, {"queue_mapping", 12, 4}, {"protocol", 16, 4},
+    {"vlan_present", 20, 4}, {"vlan_tci", 24, 4}, {"vlan_proto", 28, 4}, {"priority", 32, 4},
+    {"ingress_ifindex", 36, 4}, {"ifindex", 40, 4}, {"tc_index", 44, 4}, {"cb", 48, 4, 5}, {"hash", 68, 4},
+    {"tc_classid", 72, 4}, {"data", 76, 4}, {"data_end", 80, 4}, {"napi_id", 84, 4}, {"family", 88, 4},
+    {"remote_ip4", 92, 4}, {"local_ip4", 96, 4}, {"remote_ip6", 100, 4, 4}, {"local_ip6", 116, 4, 4},
+    {"remote_port", 132, 4}, {"local_port", 136, 4}, {"data_meta", 140, 4}, {"tstamp", 152, 8},
+    {"wire_len", 160, 4}, {"gso_segs", 164, 4}, {"gso_size", 176, 4}, {"hwtstamp", 184, 8},
+};
+constexpr Member xdp_md[] = {
+    {"data", 0, 4}, {"data_end", 4, 4}, {"data_meta", 8, 4}, {"ingress_ifindex", 12, 4},
+    {"rx_queue_index", 16, 4}, {"egress_ifindex", 20, 4},
+};
+// clang-format on
+
+struct Context {
+    std::string_view name;
+    std::uint32_t size;
+    std::span<Member const> members;
+};
+constexpr Context contexts[] = {{"__sk_buff", 192, sk_buff}, {"xdp_md", 24, xdp_md}};
+
+// libbpf's writer.  Ids of types are ints; after the first failure every id is that error.
+class Types {
+  public:
+    Types() : btf_(btf__new_empty(), btf__free) {
+        if (!btf_) error_ = ENOMEM;
+        if (btf_) btf__set_endianness(btf_.get(), BTF_LITTLE_ENDIAN);
+    }
+
+    int int_type(char const* name, std::size_t bytes, int encoding = 0) {
+        return note(error_ ? -error_ : btf__add_int(btf_.get(), name, bytes, encoding));
+    }
+    int pointer(int to) { return note(error_ ? -error_ : btf__add_ptr(btf_.get(), to)); }
+    int array(int of, int index, std::uint32_t count) {
+        return note(error_ ? -error_ : btf__add_array(btf_.get(), index, of, count));
+    }
+    int structure(std::string const& name, std::uint32_t bytes) {
+        return note(error_ ? -error_ : btf__add_struct(btf_.get(), name.c_str(), bytes));
+    }
+    void member(std::string const& name, int type, std::uint32_t byte_offset) {
+        if (!error_)
+            note(btf__add_field(btf_.get(), name.c_str(), type, 8 * byte_offset, /*bit_size=*/0));
+    }
+    int prototype(int returns, char const* parameter, int type) {
+        int const id = note(error_ ? -error_ : btf__add_func_proto(btf_.get(), returns));
+        if (!error_) note(btf__add_func_param(btf_.get(), parameter, type));
+        return id;
+    }
+    int function(std::string const& name, bool global, int prototype) {
+        auto const linkage = global ? BTF_FUNC_GLOBAL : BTF_FUNC_STATIC;
+        return note(error_ ? -error_ : btf__add_func(btf_.get(), name.c_str(), linkage, prototype));
+    }
+    int variable(std::string const& name, int type) {
+        return note(error_
+                        ? -error_
+                        : btf__add_var(btf_.get(), name.c_str(), BTF_VAR_GLOBAL_ALLOCATED, type));
+    }
+    void data_section(std::string const& name, std::span<int const> variables, std::uint32_t each) {
+        auto const size = static_cast<std::uint32_t>(variables.size()) * each;
+        if (!error_) note(btf__add_datasec(btf_.get(), name.c_str(), size));
+        std::uint32_t offset = 0;
+        for (int const id : variables) {
+            if (!error_) note(btf__add_datasec_var_info(btf_.get(), id, offset, each));
+            offset += each;
+        }
+    }
+    std::uint32_t text(std::string const& s) {
+        return static_cast<std::uint32_t>(
+            note(error_ ? -error_ : btf__add_str(btf_.get(), s.c_str())));
+    }
+
+    Result<std::vector<std::byte>> bytes() const {
+        std::uint32_t size = 0;
+        void const* data = error_ ? nullptr : btf__raw_data(btf_.get(), &size);
+        if (!data) return fail(system_error("cannot write BTF", error_ ? error_ : ENOMEM));
+        auto const* first = static_cast<std::byte const*>(data);
+        return std::vector<std::byte>(first, first + size);
+    }
+
+  private:
+    int note(int result) {
+        if (result < 0 && !error_) error_ = -result;
+        return result;
+    }
+
+    std::unique_ptr<btf, decltype(&btf__free)> btf_;
+    int error_ = 0;
+};
+
+// The numbers that everything here is made of.
+struct Basics {
+    int i32, u32, u64, chr;
+};
+
+int context_type(Types& types, Basics const& basic, std::string_view name) {
+    Context const* context = nullptr;
+    for (Context const& c : contexts)
+        if (c.name == name) context = &c;
+    assert(context && "every hook's context has a row");
+    // Arrays first: a struct's members follow it immediately.
+    std::vector<int> member_types;
+    for (Member const& m : context->members) {
+        int const word = m.bytes == 8 ? basic.u64 : basic.u32;
+        member_types.push_back(m.count == 1 ? word : types.array(word, basic.u32, m.count));
+    }
+    int const id = types.structure(std::string(name), context->size);
+    for (std::size_t i = 0; i < member_types.size(); ++i)
+        types.member(std::string(context->members[i].name), member_types[i],
+                     context->members[i].offset);
+    return id;
+}
+
+// What `__uint(type, ...); __uint(max_entries, ...); __type(key, ...); __type(value, ...)` makes in
+// C: numbers are lengths of arrays, types are pointed to.
+int map_variable(Types& types, Basics const& basic, ebpf::MapSpec const& map) {
+    assert(map.key_size == 4 && "both array map types have 32-bit keys");
+    int const value = types.structure(map.value_type, map.value_size());
+    for (std::uint32_t i = 0; i < map.value_fields.size(); ++i)
+        types.member(map.value_fields[i], basic.u64, 8 * i);
+
+    auto const number = [&](std::uint32_t n) {
+        return types.pointer(types.array(basic.i32, basic.u32, n));
+    };
+    int const type = number(static_cast<std::uint32_t>(map.type));
+    int const max_entries = number(map.max_entries);
+    int const key = types.pointer(basic.u32);
+    int const value_pointer = types.pointer(value);
+
+    int const definition = types.structure("", map_definition_size);
+    types.member("type", type, 0);
+    types.member("max_entries", max_entries, 8);
+    types.member("key", key, 16);
+    types.member("value", value_pointer, 24);
+    return types.variable(map.name, definition);
+}
+
+// .BTF.ext: a header of 24 bytes, then function records; line records go behind them.
+class Ext {
+  public:
+    void function_section(std::uint32_t name, std::uint32_t count) {
+        put(function_info_, name);
+        put(function_info_, count);
+    }
+    void function(std::uint32_t insn, int type) {
+        put(function_info_, 8 * insn);
+        put(function_info_, static_cast<std::uint32_t>(type));
+    }
+    std::vector<std::byte> bytes() const {
+        auto const function_length = static_cast<std::uint32_t>(4 + function_info_.size());
+        std::vector<std::byte> out;
+        put(out, 0x0001eb9f);  // magic, version 1, no flags
+        put(out, 24);          // this header
+        put(out, 0);           // function records: offset behind the header, length
+        put(out, function_length);
+        put(out, function_length);  // line records: none yet
+        put(out, 0);
+        put(out, 8);  // size of a function record
+        out.insert(out.end(), function_info_.begin(), function_info_.end());
+        return out;
+    }
+
+  private:
+    static void put(std::vector<std::byte>& to, std::uint32_t value) {
+        for (unsigned shift = 0; shift < 32; shift += 8)
+            to.push_back(static_cast<std::byte>(value >> shift));
+    }
+    std::vector<std::byte> function_info_;
+};
+
+}  // namespace
+
+Result<TypeSections> type_sections(std::span<CodeSection const> code,
+                                   std::span<ebpf::MapSpec const> maps, std::string_view context,
+                                   std::string_view license) {
+    Types types;
+    Basics const basic{
+        .i32 = types.int_type("int", 4, BTF_INT_SIGNED),
+        .u32 = types.int_type("unsigned int", 4),
+        .u64 = types.int_type("unsigned long long", 8),
+        .chr = types.int_type("char", 1, BTF_INT_SIGNED),
+    };
+    int const pointer = types.pointer(context_type(types, basic, context));
+    int const prototype = types.prototype(basic.i32, "ctx", pointer);
+
+    Ext ext;
+    for (CodeSection const& section : code) {
+        ext.function_section(types.text(std::string(section.name)),
+                             static_cast<std::uint32_t>(section.functions.size()));
+        for (ebpf::Function const& f : section.functions)
+            ext.function(f.begin, types.function(f.name, section.global, prototype));
+    }
+
+    std::vector<int> map_variables;
+    for (ebpf::MapSpec const& map : maps) map_variables.push_back(map_variable(types, basic, map));
+    if (!maps.empty()) types.data_section(".maps", map_variables, map_definition_size);
+
+    auto const license_size = static_cast<std::uint32_t>(license.size() + 1);
+    int const license_variable =
+        types.variable("_license", types.array(basic.chr, basic.u32, license_size));
+    types.data_section("license", std::span(&license_variable, 1), license_size);
+
+    return types.bytes().map([&](std::vector<std::byte>&& btf) {
+        return TypeSections{std::move(btf), ext.bytes()};
+    });
+}
+
+}  // namespace tamis::backend

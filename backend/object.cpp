@@ -1,0 +1,350 @@
+// Objects as clang writes them, so that every loader takes them: sections by hook, relocations for
+// maps and for calls that leave their section.
+#include "backend/object.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <libelf.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backend/btf.h"
+
+namespace tamis::backend {
+namespace {
+
+constexpr std::string_view license = "Dual BSD/GPL";
+constexpr std::uint16_t machine_bpf = 247;  // EM_BPF
+// Relocations of the BPF psABI: a 64-bit immediate load, and a call.
+constexpr std::uint32_t reloc_load = 1, reloc_call = 10;
+
+using Bytes = std::vector<std::byte>;
+
+bool loads_map(ebpf::Insn const& insn) {
+    return ebpf::is_ld_imm64(insn) &&
+           insn.src == static_cast<std::uint8_t>(ebpf::Pseudo::map_index);
+}
+
+bool calls_function(ebpf::Insn const& insn) {
+    return insn.code == 0x85 && insn.src == static_cast<std::uint8_t>(ebpf::Callee::local);
+}
+
+Bytes encoded(std::span<ebpf::Insn const> insns) {
+    auto const octets = ebpf::encode(insns);
+    auto const bytes = std::as_bytes(std::span(octets));
+    return {bytes.begin(), bytes.end()};
+}
+
+// A string table: offset 0 is the empty name.
+class Strings {
+  public:
+    std::uint32_t add(std::string_view s) {
+        auto const at = static_cast<std::uint32_t>(text_.size());
+        text_.append(s).push_back('\0');
+        return at;
+    }
+    std::string const& text() const { return text_; }
+
+  private:
+    std::string text_ = std::string(1, '\0');
+};
+
+// The ELF file as libelf sees it.  libelf keeps pointers to what it is given until the file is
+// written, so the writer owns all contents.
+class ElfWriter {
+  public:
+    struct Section {
+        std::string_view name;
+        std::uint32_t type;
+        std::uint64_t flags = 0;
+        std::uint64_t align = 1;
+        std::uint64_t entry_size = 0;
+        std::uint32_t link = 0, info = 0;
+    };
+
+    ElfWriter() : file_(memfd_create("tamis object", MFD_CLOEXEC)) {
+        elf_version(EV_CURRENT);
+        elf_ = elf_begin(file_, ELF_C_WRITE, nullptr);
+        Elf64_Ehdr* header = elf_ ? elf64_newehdr(elf_) : nullptr;
+        ok_ = header != nullptr;
+        if (!ok_) return;
+        header->e_ident[EI_DATA] = ELFDATA2LSB;
+        header->e_type = ET_REL;
+        header->e_machine = machine_bpf;
+        header->e_version = EV_CURRENT;
+        [[maybe_unused]] auto const first =
+            add({.name = ".strtab", .type = SHT_STRTAB}, ELF_T_BYTE, nullptr, 0);
+        assert(!ok_ || first == string_table);
+    }
+    ElfWriter(ElfWriter const&) = delete;
+    ElfWriter& operator=(ElfWriter const&) = delete;
+    ~ElfWriter() {
+        if (elf_) elf_end(elf_);
+        if (file_ >= 0) close(file_);
+    }
+
+    // Adds a section and returns its index.
+    std::uint16_t add(Section const& section, Bytes contents) {
+        contents_.push_back(std::make_unique<Bytes>(std::move(contents)));
+        return add(section, ELF_T_BYTE, contents_.back()->data(), contents_.back()->size());
+    }
+    // Symbols and relocations, which libelf turns into the file's byte order.  The caller keeps
+    // them until finish().
+    std::uint16_t add(Section const& section, std::span<Elf64_Sym> symbols) {
+        return add(section, ELF_T_SYM, symbols.data(), symbols.size_bytes());
+    }
+    std::uint16_t add(Section const& section, std::span<Elf64_Rel> relocations) {
+        return add(section, ELF_T_REL, relocations.data(), relocations.size_bytes());
+    }
+    // The one string table, for names of symbols and of sections; always the first section.
+    static constexpr std::uint16_t string_table = 1;
+    std::uint32_t name(std::string_view s) { return strings_.add(s); }
+
+    Result<Bytes> finish() {
+        if (ok_) {
+            Elf_Data* data = elf_getdata(elf_getscn(elf_, string_table), nullptr);
+            contents_.push_back(std::make_unique<Bytes>());
+            for (char const c : strings_.text())
+                contents_.back()->push_back(static_cast<std::byte>(c));
+            data->d_buf = contents_.back()->data();
+            data->d_size = contents_.back()->size();
+            elf64_getehdr(elf_)->e_shstrndx = string_table;
+            ok_ = elf_update(elf_, ELF_C_WRITE) >= 0;
+        }
+        struct stat status {};
+        if (!ok_ || fstat(file_, &status) != 0) return fail(error());
+        Bytes out(static_cast<std::size_t>(status.st_size));
+        auto const size = static_cast<ssize_t>(out.size());
+        if (pread(file_, out.data(), out.size(), 0) != size) return fail(error());
+        return out;
+    }
+
+  private:
+    std::uint16_t add(Section const& section, Elf_Type type, void* contents, std::size_t size) {
+        Elf_Scn* scn = ok_ ? elf_newscn(elf_) : nullptr;
+        Elf_Data* data = scn ? elf_newdata(scn) : nullptr;
+        Elf64_Shdr* header = data ? elf64_getshdr(scn) : nullptr;
+        ok_ = header != nullptr;
+        if (!ok_) return 0;
+        data->d_buf = contents;
+        data->d_size = size;
+        data->d_type = type;
+        data->d_align = section.align;
+        data->d_version = EV_CURRENT;
+        header->sh_name = strings_.add(section.name);
+        header->sh_type = section.type;
+        header->sh_flags = section.flags;
+        header->sh_entsize = section.entry_size;
+        header->sh_link = section.link;
+        header->sh_info = section.info;
+        return static_cast<std::uint16_t>(elf_ndxscn(scn));
+    }
+
+    Diagnostic error() const {
+        char const* words = file_ < 0 ? std::strerror(errno) : elf_errmsg(-1);
+        return {.message = std::string("cannot build the object: ") + (words ? words : "unknown"),
+                .span = {},
+                .notes = {},
+                .fault = Fault::system};
+    }
+
+    int file_;
+    Elf* elf_ = nullptr;
+    bool ok_ = false;
+    Strings strings_;
+    std::vector<std::unique_ptr<Bytes>> contents_;
+};
+
+// A section's code, and what in it the loader has to fill in.
+struct Code {
+    std::vector<ebpf::Insn> insns;
+    std::vector<ebpf::Function> functions;  // begin: from the section's start
+    struct Reference {
+        std::uint32_t insn;
+        std::optional<std::uint32_t> map;  // index of the map; none: a call into .text
+    };
+    std::vector<Reference> references;
+};
+
+// The functions [first, last) of the program as a section of their own; `text` is the index of the
+// instruction that .text begins with.
+Code section_of(ebpf::Program const& program, std::size_t first, std::size_t last,
+                std::uint32_t text) {
+    auto const& all = program.functions;
+    std::uint32_t const begin =
+        first < all.size() ? all[first].begin : static_cast<std::uint32_t>(program.insns.size());
+    std::uint32_t const end =
+        last < all.size() ? all[last].begin : static_cast<std::uint32_t>(program.insns.size());
+    Code code;
+    code.insns.assign(program.insns.begin() + begin, program.insns.begin() + end);
+    for (std::size_t f = first; f < last; ++f)
+        code.functions.push_back({all[f].name, all[f].begin - begin});
+
+    for (std::uint32_t i = 0; i < code.insns.size(); ++i) {
+        ebpf::Insn& insn = code.insns[i];
+        if (loads_map(insn)) {
+            auto const map = static_cast<std::uint32_t>(insn.imm);
+            assert(map < program.maps.size());
+            code.references.push_back({i, map});
+            insn.src = 0;
+            insn.imm = 0;
+        } else if (calls_function(insn)) {
+            // Relative to the next instruction; in another section, where only the loader knows
+            // the distance, relative to that section's start (as if called from before it).
+            auto const target = static_cast<std::int64_t>(begin) + i + 1 + insn.imm;
+            if (target < begin || target >= end) {
+                assert(target >= text);
+                code.references.push_back({i, std::nullopt});
+                insn.imm = static_cast<std::int32_t>(target - text - 1);
+            }
+        }
+        if (ebpf::is_ld_imm64(insn)) ++i;
+    }
+    return code;
+}
+
+// Names and places in the object.  Local symbols come before global ones.
+class Symbols {
+  public:
+    explicit Symbols(ElfWriter& elf) : elf_(elf), symbols_(1) {}
+
+    std::uint32_t add(std::string_view name, unsigned bind, unsigned type, std::uint16_t section,
+                      std::uint64_t offset, std::uint64_t size) {
+        assert(bind == STB_GLOBAL || locals_ == symbols_.size());
+        auto const index = static_cast<std::uint32_t>(symbols_.size());
+        Elf64_Sym symbol{};
+        symbol.st_name = name.empty() ? 0 : elf_.name(name);
+        symbol.st_info = static_cast<unsigned char>(bind << 4 | type);
+        symbol.st_shndx = section;
+        symbol.st_value = offset;
+        symbol.st_size = size;
+        symbols_.push_back(symbol);
+        if (bind == STB_LOCAL) locals_ = index + 1;
+        return index;
+    }
+    std::span<Elf64_Sym> all() { return symbols_; }
+    std::uint32_t locals() const { return locals_; }
+
+  private:
+    ElfWriter& elf_;
+    std::vector<Elf64_Sym> symbols_;
+    std::uint32_t locals_ = 1;
+};
+
+void add_functions(Symbols& symbols, Code const& code, std::uint16_t section, unsigned bind) {
+    for (std::size_t f = 0; f < code.functions.size(); ++f) {
+        std::size_t const end =
+            f + 1 < code.functions.size() ? code.functions[f + 1].begin : code.insns.size();
+        std::uint64_t const begin = code.functions[f].begin;
+        symbols.add(code.functions[f].name, bind, STT_FUNC, section, 8 * begin, 8 * (end - begin));
+    }
+}
+
+std::vector<Elf64_Rel> relocations(Code const& code, std::uint32_t first_map, std::uint32_t text) {
+    std::vector<Elf64_Rel> out;
+    for (Code::Reference const& r : code.references) {
+        std::uint64_t const symbol = r.map ? first_map + *r.map : text;
+        out.push_back(
+            {8 * std::uint64_t{r.insn}, symbol << 32 | (r.map ? reloc_load : reloc_call)});
+    }
+    return out;
+}
+
+Bytes license_text() {
+    Bytes out;
+    for (char const c : license) out.push_back(static_cast<std::byte>(c));
+    out.push_back(std::byte{0});
+    return out;
+}
+
+}  // namespace
+
+std::vector<std::byte> raw(ebpf::Program const& program) { return encoded(program.insns); }
+
+Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow const& hook) {
+    assert(!program.functions.empty() && program.functions[0].begin == 0);
+    bool const has_text = program.functions.size() > 1;
+    auto const size = static_cast<std::uint32_t>(program.insns.size());
+    std::uint32_t const text_begin = has_text ? program.functions[1].begin : size;
+    Code const entry = section_of(program, 0, 1, text_begin);
+    Code const text = section_of(program, 1, program.functions.size(), text_begin);
+
+    std::vector<CodeSection> sections;
+    if (has_text) sections.push_back({".text", text.functions, false});
+    sections.push_back({hook.section, entry.functions, true});
+    auto types = type_sections(sections, program.maps, hook.context, license);
+    if (!types) return fail(std::move(types.error()));
+
+    ElfWriter elf;
+    ElfWriter::Section const code{
+        .name = {}, .type = SHT_PROGBITS, .flags = SHF_ALLOC | SHF_EXECINSTR, .align = 8};
+    auto const code_section = [&](std::string_view name, Code const& contents) {
+        auto section = code;
+        section.name = name;
+        return elf.add(section, encoded(contents.insns));
+    };
+    auto const data_section = [&](std::string_view name, std::uint64_t align, std::uint64_t flags,
+                                  Bytes contents) {
+        return elf.add({.name = name, .type = SHT_PROGBITS, .flags = flags, .align = align},
+                       std::move(contents));
+    };
+    std::uint64_t const maps_size = map_definition_size * program.maps.size();
+    std::uint16_t const text_index = has_text ? code_section(".text", text) : std::uint16_t{0};
+    std::uint16_t const entry_index = code_section(hook.section, entry);
+    std::uint16_t const license_index =
+        data_section("license", 1, SHF_ALLOC | SHF_WRITE, license_text());
+    std::uint16_t const maps_index =
+        program.maps.empty() ? std::uint16_t{0}
+                             : data_section(".maps", 8, SHF_ALLOC | SHF_WRITE, Bytes(maps_size));
+    data_section(".BTF", 4, 0, std::move(types->btf));
+    data_section(".BTF.ext", 4, 0, std::move(types->ext));
+
+    Symbols symbols(elf);
+    std::uint32_t text_symbol = 0;
+    if (has_text) {
+        text_symbol = symbols.add({}, STB_LOCAL, STT_SECTION, text_index, 0, 0);
+        add_functions(symbols, text, text_index, STB_LOCAL);
+    }
+    add_functions(symbols, entry, entry_index, STB_GLOBAL);
+    auto const first_map = static_cast<std::uint32_t>(symbols.all().size());
+    for (std::size_t i = 0; i < program.maps.size(); ++i)
+        symbols.add(program.maps[i].name, STB_GLOBAL, STT_OBJECT, maps_index,
+                    map_definition_size * i, map_definition_size);
+    symbols.add("_license", STB_GLOBAL, STT_OBJECT, license_index, 0, license.size() + 1);
+
+    std::uint16_t const symbol_index = elf.add({.name = ".symtab",
+                                                .type = SHT_SYMTAB,
+                                                .align = 8,
+                                                .entry_size = sizeof(Elf64_Sym),
+                                                .link = ElfWriter::string_table,
+                                                .info = symbols.locals()},
+                                               symbols.all());
+    auto const relocation_section = [&](std::string const& name, std::span<Elf64_Rel> entries,
+                                        std::uint16_t target) {
+        if (entries.empty()) return;
+        elf.add({.name = name,
+                 .type = SHT_REL,
+                 .flags = SHF_INFO_LINK,
+                 .align = 8,
+                 .entry_size = sizeof(Elf64_Rel),
+                 .link = symbol_index,
+                 .info = target},
+                entries);
+    };
+    auto text_relocations = relocations(text, first_map, text_symbol);
+    auto entry_relocations = relocations(entry, first_map, text_symbol);
+    relocation_section(".rel.text", text_relocations, text_index);
+    relocation_section(".rel" + std::string(hook.section), entry_relocations, entry_index);
+    return elf.finish();
+}
+
+}  // namespace tamis::backend
