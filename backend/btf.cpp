@@ -3,11 +3,13 @@
 #include "backend/btf.h"
 
 #include <cassert>
-#include <cstring>
+#include <cerrno>
+#include <initializer_list>
 #include <memory>
 #include <utility>
 
 #include <bpf/btf.h>
+#include <fmt/core.h>
 
 namespace tamis::backend {
 namespace {
@@ -158,37 +160,41 @@ int map_variable(Types& types, Basics const& basic, ebpf::MapSpec const& map) {
     return types.variable(map.name, definition);
 }
 
-// .BTF.ext: a header of 24 bytes, then function records; line records go behind them.
+// .BTF.ext: a header of 24 bytes, then function records, then line records; both kinds are grouped
+// by code section.
 class Ext {
   public:
-    void function_section(std::uint32_t name, std::uint32_t count) {
-        put(function_info_, name);
-        put(function_info_, count);
+    void section(std::uint32_t name, std::uint32_t functions) {
+        put(functions_, {name, functions});
+        put(lines_, {name, functions});
     }
-    void function(std::uint32_t insn, int type) {
-        put(function_info_, 8 * insn);
-        put(function_info_, static_cast<std::uint32_t>(type));
+    // The line stands for the whole function.  libbpf warns about every program that has function
+    // records and no line.
+    void function(std::uint32_t insn, std::uint32_t type, std::uint32_t file, std::uint32_t line) {
+        put(functions_, {8 * insn, type});
+        put(lines_, {8 * insn, file, line, 1U << 10});  // line 1, column 0
     }
     std::vector<std::byte> bytes() const {
-        auto const function_length = static_cast<std::uint32_t>(4 + function_info_.size());
+        auto const size = [](auto const& v) { return static_cast<std::uint32_t>(4 + v.size()); };
         std::vector<std::byte> out;
-        put(out, 0x0001eb9f);  // magic, version 1, no flags
-        put(out, 24);          // this header
-        put(out, 0);           // function records: offset behind the header, length
-        put(out, function_length);
-        put(out, function_length);  // line records: none yet
-        put(out, 0);
-        put(out, 8);  // size of a function record
-        out.insert(out.end(), function_info_.begin(), function_info_.end());
+        put(out, {0x0001eb9f});           // magic, version 1, no flags
+        put(out, {24});                   // size of this header
+        put(out, {0, size(functions_)});  // where behind it, and how long
+        put(out, {size(functions_), size(lines_)});
+        put(out, {8});  // size of a function record
+        out.insert(out.end(), functions_.begin(), functions_.end());
+        put(out, {16});  // size of a line record
+        out.insert(out.end(), lines_.begin(), lines_.end());
         return out;
     }
 
   private:
-    static void put(std::vector<std::byte>& to, std::uint32_t value) {
-        for (unsigned shift = 0; shift < 32; shift += 8)
-            to.push_back(static_cast<std::byte>(value >> shift));
+    static void put(std::vector<std::byte>& to, std::initializer_list<std::uint32_t> values) {
+        for (std::uint32_t const value : values)
+            for (unsigned shift = 0; shift < 32; shift += 8)
+                to.push_back(static_cast<std::byte>(value >> shift));
     }
-    std::vector<std::byte> function_info_;
+    std::vector<std::byte> functions_, lines_;
 };
 
 }  // namespace
@@ -207,11 +213,15 @@ Result<TypeSections> type_sections(std::span<CodeSection const> code,
     int const prototype = types.prototype(basic.i32, "ctx", pointer);
 
     Ext ext;
+    std::uint32_t const file = types.text("<tamis>");
     for (CodeSection const& section : code) {
-        ext.function_section(types.text(std::string(section.name)),
-                             static_cast<std::uint32_t>(section.functions.size()));
-        for (ebpf::Function const& f : section.functions)
-            ext.function(f.begin, types.function(f.name, section.global, prototype));
+        ext.section(types.text(std::string(section.name)),
+                    static_cast<std::uint32_t>(section.functions.size()));
+        for (ebpf::Function const& f : section.functions) {
+            int const type = types.function(f.name, section.global, prototype);
+            auto const line = fmt::format("int {}(struct {} *ctx)", f.name, context);
+            ext.function(f.begin, static_cast<std::uint32_t>(type), file, types.text(line));
+        }
     }
 
     std::vector<int> map_variables;

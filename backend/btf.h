@@ -1,5 +1,5 @@
 // The type information of an object: .BTF names functions, maps and their values, .BTF.ext says at
-// which instruction each function begins.
+// which instruction each function begins and what line to show there.
 #pragma once
 
 #include <cstddef>
