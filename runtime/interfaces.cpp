@@ -1,0 +1,56 @@
+// Network interfaces by name.
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <numeric>
+
+#include <fmt/core.h>
+#include <net/if.h>
+
+#include "runtime/kernel.h"
+
+namespace tamis::runtime {
+namespace {
+
+// Levenshtein's: how many bytes to insert, delete or replace.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        std::size_t diagonal = std::exchange(row[0], i);
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            std::size_t const replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+            diagonal = std::exchange(row[j], std::min({replaced, row[j] + 1, row[j - 1] + 1}));
+        }
+    }
+    return row.back();
+}
+
+// The interfaces whose names are few keystrokes away, comma-separated.
+std::string near_matches(std::string_view name) {
+    constexpr std::size_t near = 2;
+    std::unique_ptr<struct if_nameindex, decltype(&if_freenameindex)> const all(if_nameindex(),
+                                                                                if_freenameindex);
+    std::string out;
+    for (auto const* i = all.get(); i && i->if_name; ++i)
+        if (edit_distance(name, i->if_name) <= near)
+            out += fmt::format("{}'{}'", out.empty() ? "" : ", ", escape(i->if_name));
+    return out;
+}
+
+}  // namespace
+
+Result<std::uint32_t> interface_index(std::string const& name) {
+    if (unsigned const index = if_nametoindex(name.c_str())) return index;
+    // The name is cut where the argument could be of any length.
+    std::string const shown = escape(std::string_view(name).substr(0, 64));
+    Diagnostic diagnostic{.message = fmt::format("there is no network interface '{}'", shown),
+                          .span = {},
+                          .notes = {},
+                          .fault = Fault::input};
+    if (std::string const near = near_matches(std::string_view(name).substr(0, 64)); !near.empty())
+        diagnostic.notes.push_back({.message = "there is " + near, .span = {}});
+    return fail(std::move(diagnostic));
+}
+
+}  // namespace tamis::runtime

@@ -1,0 +1,203 @@
+// Objects into the kernel, and what the kernel says about them.
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <utility>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include "runtime/kernel.h"
+#include "runtime/libbpf_words.h"
+
+namespace tamis::runtime {
+namespace {
+
+thread_local std::string* listener = nullptr;
+libbpf_print_fn_t previous_printer = nullptr;
+
+[[gnu::format(printf, 2, 0)]] int print(libbpf_print_level level, char const* format,
+                                        va_list arguments) {
+    if (!listener) return previous_printer ? previous_printer(level, format, arguments) : 0;
+    if (level == LIBBPF_DEBUG) return 0;
+    va_list again;
+    va_copy(again, arguments);
+    int const size = std::vsnprintf(nullptr, 0, format, again);
+    va_end(again);
+    if (size <= 0) return size;
+    std::string line(static_cast<std::size_t>(size) + 1, '\0');
+    std::vsnprintf(line.data(), line.size(), format, arguments);
+    line.pop_back();
+    *listener += line;
+    return size;
+}
+
+std::vector<std::string_view> lines(std::string_view text) {
+    std::vector<std::string_view> out;
+    while (!text.empty()) {
+        std::size_t const end = std::min(text.find('\n'), text.size());
+        if (end > 0) out.push_back(text.substr(0, end));
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return out;
+}
+
+void note_last_lines(Diagnostic& diagnostic, std::vector<std::string_view> const& text) {
+    constexpr std::size_t shown = 10;
+    for (std::size_t i = text.size() - std::min(shown, text.size()); i < text.size(); ++i)
+        diagnostic.notes.push_back({.message = escape(text[i]), .span = {}});
+}
+
+// `log` is the verifier's, empty when the kernel did not get that far; `words` are libbpf's.
+Diagnostic refusal(int error, std::string_view log, std::string_view words, HookRow const& hook) {
+    auto text = lines(log);
+    if (text.empty()) {
+        auto diagnostic = system_error("cannot load the program into the kernel", error);
+        if (error == EPERM || error == EACCES)
+            diagnostic.notes.push_back(
+                {.message = fmt::format("the hook '{}' needs {}", hook.name, hook.capabilities),
+                 .span = {}});
+        else
+            note_last_lines(diagnostic, lines(words));
+        return diagnostic;
+    }
+    // The log ends with the reason and, where it got that far, a line of statistics.
+    std::size_t reason = text.size() - 1;
+    if (reason > 0 && text[reason].starts_with("processed ")) --reason;
+    Diagnostic diagnostic{
+        .message = fmt::format("the kernel refuses the program: {}", escape(text[reason])),
+        .span = {},
+        .notes = {},
+        .fault = Fault::system};
+    bool const privileged_only = log.find("prohibited for !root") != log.npos ||
+                                 log.find("pointer arithmetic") != log.npos ||
+                                 log.find("pointer -= pointer prohibited") != log.npos;
+    if ((error == EACCES || error == EPERM) && privileged_only)
+        diagnostic.notes.push_back(
+            {.message = "computing with packet pointers needs CAP_PERFMON", .span = {}});
+    note_last_lines(diagnostic, text);
+    return diagnostic;
+}
+
+Diagnostic unusable(std::string message) {
+    return {.message = std::move(message), .span = {}, .notes = {}, .fault = Fault::input};
+}
+
+}  // namespace
+
+LibbpfWords::LibbpfWords() {
+    static bool const installed = [] {
+        previous_printer = libbpf_set_print(print);
+        return true;
+    }();
+    assert(installed && !listener);
+    static_cast<void>(installed);
+    listener = &text_;
+}
+
+LibbpfWords::~LibbpfWords() { listener = nullptr; }
+
+Fd::~Fd() {
+    if (fd_ >= 0) close(fd_);
+}
+
+struct LoadedProgram::Handle {
+    bpf_object* object = nullptr;
+    bpf_program* program = nullptr;
+    bpf_prog_info info{};
+    Handle() = default;
+    Handle(Handle const&) = delete;
+    Handle& operator=(Handle const&) = delete;
+    ~Handle() { bpf_object__close(object); }
+};
+
+Result<LoadedProgram> LoadedProgram::load(std::span<std::byte const> object, HookRow const& hook) {
+    LibbpfWords words;
+    auto handle = std::make_shared<Handle>();
+    bpf_object_open_opts options{};
+    options.sz = sizeof options;
+    options.object_name = "tamis";
+    handle->object = bpf_object__open_mem(object.data(), object.size(), &options);
+    if (!handle->object) {
+        auto diagnostic = system_error("cannot read the object", errno);
+        diagnostic.fault = Fault::input;
+        note_last_lines(diagnostic, lines(words.text()));
+        return fail(std::move(diagnostic));
+    }
+    handle->program = bpf_object__next_program(handle->object, nullptr);
+    if (!handle->program) return fail(unusable("the object has no program"));
+    if (bpf_object__next_program(handle->object, handle->program))
+        return fail(unusable("the object has more than one program"));
+    bpf_program__set_type(handle->program, static_cast<bpf_prog_type>(hook.prog_type));
+    bpf_program__set_expected_attach_type(handle->program,
+                                          static_cast<bpf_attach_type>(hook.attach_type));
+
+    // libbpf asks for the log only after a failure, so that no page of this is touched otherwise;
+    // the size is the most that every kernel takes.
+    constexpr std::size_t log_size = (std::size_t{1} << 24) - 1;
+    auto const log = std::make_unique_for_overwrite<char[]>(log_size);
+    log[0] = '\0';
+    bpf_program__set_log_buf(handle->program, log.get(), log_size);
+    if (int const error = -bpf_object__load(handle->object); error != 0)
+        return fail(refusal(error, log.get(), words.text(), hook));
+    bpf_program__set_log_buf(handle->program, nullptr, 0);
+
+    std::uint32_t size = sizeof handle->info;
+    if (bpf_obj_get_info_by_fd(bpf_program__fd(handle->program), &handle->info, &size) != 0)
+        return fail(system_error("cannot ask the kernel about the program", errno));
+    return LoadedProgram(std::move(handle));
+}
+
+int LoadedProgram::fd() const { return bpf_program__fd(handle_->program); }
+
+std::uint32_t LoadedProgram::id() const { return handle_->info.id; }
+
+std::size_t LoadedProgram::verified_insns() const { return handle_->info.verified_insns; }
+
+Result<Counters> LoadedProgram::counters() const {
+    bpf_map const* map = bpf_object__find_map_by_name(handle_->object, "counters");
+    if (!map || bpf_map__value_size(map) != sizeof(Counter) || bpf_map__max_entries(map) < 2)
+        return fail(unusable("the program has no map 'counters' of packets and bytes"));
+    int const cpus =
+        bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_ARRAY ? libbpf_num_possible_cpus() : 1;
+    if (cpus < 0) return fail(system_error("cannot count the CPUs", -cpus));
+    std::vector<Counter> values(static_cast<std::size_t>(cpus));
+    Counters sum;
+    for (std::uint32_t key = 0; key < 2; ++key) {
+        if (bpf_map_lookup_elem(bpf_map__fd(map), &key, values.data()) != 0)
+            return fail(system_error("cannot read the counters", errno));
+        Counter& total = key == 0 ? sum.passed : sum.matched;
+        for (Counter const& value : values) {
+            total.packets += value.packets;
+            total.bytes += value.bytes;
+        }
+    }
+    return sum;
+}
+
+Result<TestRun> LoadedProgram::test_run(std::span<std::uint8_t const> packet,
+                                        std::uint32_t repeat) const {
+    bpf_test_run_opts options{};
+    options.sz = sizeof options;
+    options.data_in = packet.data();
+    options.data_size_in = static_cast<std::uint32_t>(packet.size());
+    options.repeat = static_cast<int>(std::max(1U, repeat));
+    if (bpf_prog_test_run_opts(fd(), &options) != 0) {
+        int const error = errno;
+        auto diagnostic = system_error(
+            fmt::format("cannot run the program on a packet of {} bytes", packet.size()), error);
+        if (error == EINVAL)
+            diagnostic.notes.push_back({.message = "the kernel takes from 14 bytes up to about "
+                                                   "3,700, at least the header "
+                                                   "that an EtherType announces",
+                                        .span = {}});
+        return fail(std::move(diagnostic));
+    }
+    return TestRun{.retval = options.retval, .nanoseconds = options.duration};
+}
+
+}  // namespace tamis::runtime
