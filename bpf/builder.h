@@ -6,6 +6,7 @@
 //     b.mov(r0, 0).exit();
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -33,12 +34,16 @@ class Builder {
         Operand(std::int32_t i) : is_reg(false), value(i) {}  // NOLINT(google-explicit-constructor)
     };
 
-    // The origin that every following instruction gets.
+    // The origin that every following instruction gets, and the one in force.
     Builder& from(Origin origin);
+    Origin origin() const { return current_; }
 
     Label label();               // a new label, bound nowhere yet
     Builder& bind(Label label);  // the label stands for the next instruction
     bool is_bound(Label label) const;
+    bool is_used(Label label) const {  // some instruction so far jumps or calls there
+        return std::any_of(fixups_.begin(), fixups_.end(), [&](Fixup const& f) { return f.target == label; });
+    }
 
     Builder& alu(Alu op, Reg dst, Operand src);    // 64 bit
     Builder& alu32(Alu op, Reg dst, Operand src);  // 32 bit, clears the upper half of dst

@@ -6,7 +6,11 @@
 
 #include <fmt/core.h>
 #include <net/if.h>
+#include <net/if_arp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
+#include "bpf/link_types.h"
 #include "runtime/kernel.h"
 
 namespace tamis::runtime {
@@ -51,6 +55,24 @@ Result<std::uint32_t> interface_index(std::string const& name) {
     if (std::string const near = near_matches(std::string_view(name).substr(0, 64)); !near.empty())
         diagnostic.notes.push_back({.message = "there is " + near, .span = {}});
     return fail(std::move(diagnostic));
+}
+
+Result<int> interface_link_type(std::string const& name) {
+    Fd const socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ifreq request{};
+    if (name.size() >= sizeof request.ifr_name) return fail(interface_index(name).error());
+    std::copy(name.begin(), name.end(), request.ifr_name);
+    if (!socket || ioctl(socket.get(), SIOCGIFHWADDR, &request) != 0)
+        return fail(
+            system_error(fmt::format("cannot ask for the type of '{}'", escape(name)), errno));
+    int const type = request.ifr_hwaddr.sa_family;
+    // Loopback frames carry an Ethernet header of zeros (net/if_arp.h, ARPHRD_LOOPBACK).
+    if (type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK) return en10mb;
+    return fail({.message = fmt::format("interface '{}' has hardware type {}: only Ethernet and "
+                                        "loopback are supported yet",
+                                        escape(name), type),
+                 .span = {},
+                 .notes = {}});
 }
 
 }  // namespace tamis::runtime

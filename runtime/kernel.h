@@ -75,6 +75,9 @@ class LoadedProgram {
 
 // Interface index of a name; unknown names get near matches in a note.
 Result<std::uint32_t> interface_index(std::string const& name);
+// The link type (DLT_*) of packets at the device hooks of an interface, by its hardware type; one
+// that tamis does not know yet is an error.
+Result<int> interface_link_type(std::string const& name);
 
 enum class XdpMode : std::uint8_t { automatic, native, generic };
 struct XdpAttachment {
@@ -85,10 +88,14 @@ struct XdpAttachment {
 Result<XdpAttachment> attach_xdp(LoadedProgram const& program, std::string const& interface,
                                  XdpMode mode);
 
+// Which packets of an interface a packet socket sees.
+enum class Direction : std::uint8_t { in, both };
 // An AF_PACKET socket on the interface that receives nothing the filter did not pass, from its
 // first packet on (the socket gets its protocol only after the filter).
-Result<Fd> packet_socket(std::string const& interface, LoadedProgram const& program);
-Result<Fd> packet_socket(std::string const& interface, std::span<cbpf::Insn const> program);
+Result<Fd> packet_socket(std::string const& interface, LoadedProgram const& program,
+                         Direction direction = Direction::both);
+Result<Fd> packet_socket(std::string const& interface, std::span<cbpf::Insn const> program,
+                         Direction direction = Direction::both);
 
 // SO_ATTACH_FILTER: EINVAL is explained by cbpf::refusal, ENOMEM by net.core.optmem_max, EPERM by a
 // locked filter.

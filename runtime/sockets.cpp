@@ -54,7 +54,8 @@ Diagnostic refusal(cbpf::Refusal const& refused, std::size_t size) {
 // Protocol 0 receives nothing.  The socket gets a protocol when the filter is there already, so
 // that no packet can slip in before it.
 template <class Attach>
-Result<Fd> filtered_packet_socket(std::string const& interface, Attach const& attach) {
+Result<Fd> filtered_packet_socket(std::string const& interface, Direction direction,
+                                  Attach const& attach) {
     auto const index = interface_index(interface);
     if (!index) return fail(index.error());
     Fd socket(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
@@ -65,6 +66,10 @@ Result<Fd> filtered_packet_socket(std::string const& interface, Attach const& at
             diagnostic.notes.push_back({.message = "this needs CAP_NET_RAW", .span = {}});
         return fail(std::move(diagnostic));
     }
+    int const incoming_only = direction == Direction::in ? 1 : 0;
+    if (setsockopt(socket.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, &incoming_only,
+                   sizeof incoming_only) != 0)
+        return fail(system_error("cannot choose the socket's direction", errno));
     if (auto attached = attach(socket.get()); !attached) return fail(std::move(attached.error()));
     sockaddr_ll address{};
     address.sll_family = AF_PACKET;
@@ -78,13 +83,15 @@ Result<Fd> filtered_packet_socket(std::string const& interface, Attach const& at
 
 }  // namespace
 
-Result<Fd> packet_socket(std::string const& interface, LoadedProgram const& program) {
-    return filtered_packet_socket(interface,
+Result<Fd> packet_socket(std::string const& interface, LoadedProgram const& program,
+                         Direction direction) {
+    return filtered_packet_socket(interface, direction,
                                   [&](int socket) { return attach_ebpf(socket, program); });
 }
 
-Result<Fd> packet_socket(std::string const& interface, std::span<cbpf::Insn const> program) {
-    return filtered_packet_socket(interface,
+Result<Fd> packet_socket(std::string const& interface, std::span<cbpf::Insn const> program,
+                         Direction direction) {
+    return filtered_packet_socket(interface, direction,
                                   [&](int socket) { return attach_classic(socket, program); });
 }
 

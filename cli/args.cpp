@@ -1,0 +1,88 @@
+#include "cli/args.h"
+
+#include <algorithm>
+#include <map>
+
+namespace tamis::cli {
+namespace {
+
+// tcpdump's -O means no optimisation; compilers' spellings of the levels are understood too.
+std::map<std::string, std::string> const levels = {{"-O0", "-O"}, {"-O1", ""}};
+
+bool takes_value(CLI::Option const& option) { return option.get_items_expected_max() > 0; }
+
+Diagnostic unknown(std::string const& arg) {
+    return {"unknown option '" + escape(arg) + "'",
+            std::nullopt,
+            {{"an expression that begins with '-' goes behind '--'", std::nullopt}}};
+}
+
+// Whether the argument is one or more known options, and whether the next argument is the last
+// one's value.
+struct Reading {
+    bool known, wants_next;
+};
+Reading read_option(CLI::App const& app, std::string const& arg) {
+    if (arg.starts_with("--")) {
+        auto const equals = arg.find('=');
+        CLI::Option const* option = app.get_option_no_throw(arg.substr(0, equals));
+        if (!option) return {false, false};
+        return {true, takes_value(*option) && equals == arg.npos};
+    }
+    for (std::size_t i = 1; i < arg.size(); ++i) {
+        CLI::Option const* option = app.get_option_no_throw(std::string("-") + arg[i]);
+        if (!option) return {false, false};
+        if (takes_value(*option)) return {true, i + 1 == arg.size()};
+    }
+    return {true, false};
+}
+
+}  // namespace
+
+Result<SplitArgs> split(CLI::App const& app, std::vector<std::string> const& args) {
+    SplitArgs out;
+    std::size_t i = 0;
+    for (; i < args.size(); ++i) {
+        std::string const& arg = args[i];
+        if (arg == "--") {
+            ++i;
+            break;
+        }
+        if (arg.size() < 2 || arg[0] != '-') break;
+        if (auto const spelt = levels.find(arg);
+            spelt != levels.end() && app.get_option_no_throw("-O")) {
+            if (!spelt->second.empty()) out.options.push_back(spelt->second);
+            continue;
+        }
+        auto const [known, wants_next] = read_option(app, arg);
+        if (!known) return fail(unknown(arg));
+        out.options.push_back(arg);
+        if (!wants_next) continue;
+        if (++i == args.size())
+            return fail({"option '" + escape(arg) + "' wants a value", std::nullopt, {}});
+        out.options.push_back(args[i]);
+    }
+    out.words.assign(args.begin() + static_cast<std::ptrdiff_t>(std::min(i, args.size())),
+                     args.end());
+    return out;
+}
+
+Exit parse_and_run(CLI::App& app, std::vector<std::string> const& args,
+                   std::vector<std::string>& words, std::function<Exit()> const& body) {
+    auto parts = split(app, args);
+    if (!parts) return report(parts.error());
+    words = std::move(parts->words);
+    std::reverse(parts->options.begin(),
+                 parts->options.end());  // CLI11 reads a vector from its end
+    try {
+        app.parse(std::move(parts->options));
+    } catch (CLI::CallForHelp const&) {
+        print(app.help());
+        return Exit::success;
+    } catch (CLI::ParseError const& error) {
+        return report({escape(error.what()), std::nullopt, {}});
+    }
+    return body();
+}
+
+}  // namespace tamis::cli

@@ -1,0 +1,216 @@
+// tamis compile: an expression as classic BPF, eBPF or an object file.
+#include <charconv>
+
+#include <fmt/format.h>
+#include <net/if.h>
+#include <unistd.h>
+
+#include "backend/file.h"
+#include "backend/object.h"
+#include "bpf/cbpf_text.h"
+#include "bpf/ebpf_text.h"
+#include "bpf/hooks.h"
+#include "bpf/link_types.h"
+#include "cli/args.h"
+#include "cli/hook_options.h"
+#include "cli/input.h"
+#include "cli/verbs.h"
+
+namespace tamis::cli {
+namespace {
+
+enum class Emit : std::uint8_t { listing, initialisers, decimal, bytecode, ebpf, object, raw };
+
+// What --emit takes, whether it needs a hook, and whether a terminal should not see it.
+struct EmitName {
+    std::string_view name;
+    Emit emit;
+    bool extended, binary;
+};
+constexpr EmitName emit_names[] = {
+    {"classic", Emit::listing, false, false}, {"bytecode", Emit::bytecode, false, false},
+    {"ebpf", Emit::ebpf, true, false},        {"object", Emit::object, true, true},
+    {"raw", Emit::raw, true, true},
+};
+constexpr EmitName dump_levels[] = {
+    {"-d", Emit::listing, false, false},
+    {"-dd", Emit::initialisers, false, false},
+    {"-ddd", Emit::decimal, false, false},
+};
+
+struct CompileOptions {
+    InputOptions input;
+    HookOptions hook;
+    std::string link_type = "EN10MB", emit, output;
+    int dump = 0;
+    bool list_link_types = false, json = false;
+};
+
+Result<EmitName> choose_emit(CompileOptions const& o) {
+    if (o.dump > 3) return fail({"at most -ddd", std::nullopt, {}});
+    if (o.dump > 0 && !o.emit.empty())
+        return fail({"-d and --emit exclude each other", std::nullopt, {}});
+    if (o.dump > 0) return dump_levels[o.dump - 1];
+    std::string_view const wanted = !o.emit.empty()            ? std::string_view(o.emit)
+                                    : o.output.ends_with(".o") ? "object"
+                                    : o.hook.name.empty()      ? "classic"
+                                                               : "ebpf";
+    std::string known;
+    for (EmitName const& e : emit_names) {
+        if (e.name == wanted) {
+            if (e.extended && o.hook.name.empty())
+                return fail({fmt::format("'{}' is for a hook", e.name),
+                             std::nullopt,
+                             {{"name one with --hook, for example --hook xdp", std::nullopt}}});
+            return e;
+        }
+        known += known.empty() ? std::string(e.name) : fmt::format(", {}", e.name);
+    }
+    if (wanted == "c" || wanted == "graph")
+        return fail({fmt::format("--emit {} is not supported yet", wanted), std::nullopt, {}});
+    return fail({fmt::format("unknown form '{}'", escape(wanted)),
+                 std::nullopt,
+                 {{"--emit takes " + known, std::nullopt}}});
+}
+
+Result<LinkType> choose_link_type(std::string const& name) {
+    if (LinkType const* type = find_link_type(name)) return *type;
+    return fail({fmt::format("unknown link type '{}'", escape(name)),
+                 std::nullopt,
+                 {{"-L lists the link types", std::nullopt}}});
+}
+
+Exit list_link_types() {
+    for (LinkType const& type : link_types())
+        print(fmt::format("{:<24} {:>3}  {}\n", type.name, type.number, type.description));
+    return Exit::success;
+}
+
+Json json_of(Input const& input, LinkType const& link, HookRow const* hook,
+             ebpf::Program const* extended) {
+    Json out = object_of("program");
+    out["expression"] = input.source.text;
+    out["link_type"] = link.name;
+    out["hook"] = hook ? Json(hook->name) : Json(nullptr);
+    out["classic"] = Json::array();
+    for (std::size_t i = 0; i < input.program.insns.size(); ++i) {
+        cbpf::Insn const& insn = input.program.insns[i];
+        Json row = {{"code", insn.code}, {"jt", insn.jt}, {"jf", insn.jf}, {"k", insn.k}};
+        row["text"] = cbpf::disassemble(insn, i);
+        if (!input.program.origin.empty())
+            row["span"] = {input.program.origin[i].begin, input.program.origin[i].end};
+        out["classic"].push_back(std::move(row));
+    }
+    if (!extended) return out;
+    out["ebpf"] = Json::array();
+    std::span<ebpf::Insn const> const insns = extended->insns;
+    for (std::size_t i = 0; i < insns.size(); i += ebpf::is_ld_imm64(insns[i]) ? 2U : 1U) {
+        Json row = {{"index", i}, {"text", ebpf::disassemble(insns.subspan(i), extended)}};
+        std::uint32_t const classic = extended->origin[i].classic;
+        row["classic"] = classic == ebpf::Origin::none ? Json(nullptr) : Json(classic);
+        out["ebpf"].push_back(std::move(row));
+    }
+    return out;
+}
+
+// The chosen form as bytes.
+Result<std::string> produce(Emit emit, cbpf::Program const& classic, ebpf::Program const* extended,
+                            HookRow const* hook) {
+    auto const text_of = [](std::vector<std::byte> const& bytes) {
+        return std::string(reinterpret_cast<char const*>(bytes.data()), bytes.size());
+    };
+    switch (emit) {
+        case Emit::listing:
+            return cbpf::listing(classic);
+        case Emit::initialisers:
+            return cbpf::c_initialisers(classic);
+        case Emit::decimal:
+            return cbpf::decimal(classic);
+        case Emit::bytecode:
+            return cbpf::bytecode(classic) + "\n";
+        case Emit::ebpf:
+            return ebpf::listing(*extended);
+        case Emit::raw:
+            return text_of(backend::raw(*extended));
+        case Emit::object: {
+            auto const object = backend::object(*extended, *hook);
+            if (!object) return fail(object.error());
+            return text_of(*object);
+        }
+    }
+    return std::string();
+}
+
+Exit write(std::string const& path, std::string const& bytes) {
+    if (path.empty() || path == "-") {
+        print(bytes);
+        return Exit::success;
+    }
+    auto const written = backend::write_file(path, std::as_bytes(std::span(bytes)));
+    return written ? Exit::success : report(written.error());
+}
+
+Exit run(CompileOptions const& o) {
+    if (o.list_link_types) return list_link_types();
+    auto const emit = choose_emit(o);
+    if (!emit) return report(emit.error());
+    auto const link = choose_link_type(o.link_type);
+    if (!link) return report(link.error());
+    bool const to_stdout = o.output.empty() || o.output == "-";
+    if (emit->binary && to_stdout && !o.json && isatty(STDOUT_FILENO))
+        return report({"not writing an object to a terminal",
+                       std::nullopt,
+                       {{"name a file with -o", std::nullopt}}});
+    HookRow const* hook = nullptr;
+    translator::Options translation;
+    if (!o.hook.name.empty()) {
+        auto chosen = o.hook.resolve();
+        if (!chosen) return report(chosen.error());
+        translation = std::move(*chosen);
+        hook = &row(translation.hook);
+    }
+
+    auto const input = compile_input(o.input, link->number,
+                                     hook ? frontend::Context::live : frontend::Context::dead);
+    if (!input) return input.error();
+    std::optional<ebpf::Program> extended;
+    if (hook) {
+        auto translated = translator::translate(input->program, translation);
+        if (!translated) return report(translated.error(), input->source);
+        extended = std::move(*translated);
+    }
+    if (o.json) {
+        print_json(json_of(*input, *link, hook, extended ? &*extended : nullptr));
+        return Exit::success;
+    }
+    auto const bytes = produce(emit->emit, input->program, extended ? &*extended : nullptr, hook);
+    if (!bytes) return report(bytes.error(), input->source);
+    return write(o.output, *bytes);
+}
+
+}  // namespace
+
+Exit compile(std::vector<std::string> const& args) {
+    CompileOptions o;
+    CLI::App app{"Compiles a tcpdump expression.", "tamis compile"};
+    o.input.add_to(app);
+    o.hook.add_to(app);
+    app.add_option("-y", o.link_type, "link type, by name or number")->capture_default_str();
+    app.add_flag("-L", o.list_link_types, "list the link types");
+    app.add_flag("-d", o.dump,
+                 "print classic BPF as tcpdump does: -d listing, -dd C, -ddd decimal");
+    app.add_option("--emit", o.emit,
+                   "classic, bytecode (one line for tc and xt_bpf), ebpf, object or raw; default: "
+                   "classic without "
+                   "--hook, ebpf with it, object when -o ends in .o");
+    app.add_option("-o", o.output, "write to FILE, whole or not at all");
+    app.add_flag("--json", o.json, "print one JSON object");
+    app.footer(
+        "Examples:\n"
+        "  tamis compile -d 'tcp port 80'\n"
+        "  tamis compile --hook xdp 'udp port 53'\n"
+        "  tamis compile --hook xdp -o f.o 'tcp port 80' && bpftool prog load f.o /sys/fs/bpf/f");
+    return parse_and_run(app, args, o.input.words, [&] { return run(o); });
+}
+
+}  // namespace tamis::cli

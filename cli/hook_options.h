@@ -1,0 +1,23 @@
+// The options that choose a hook and what its program answers.
+#pragma once
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "bpf/result.h"
+#include "translator/translate.h"
+
+namespace tamis::cli {
+
+struct HookOptions {
+    std::string name;             // --hook
+    std::string match, no_match;  // actions; empty: the row's default
+    bool no_stats = false;
+
+    void add_to(CLI::App& app);
+    // The row, actions with their arguments, and counters; an error names what the hook takes.
+    Result<translator::Options> resolve() const;
+};
+
+}  // namespace tamis::cli

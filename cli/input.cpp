@@ -1,0 +1,171 @@
+#include "cli/input.h"
+
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "bpf/cbpf_check.h"
+#include "bpf/cbpf_text.h"
+
+namespace tamis::cli {
+namespace {
+
+using frontend::Context;
+
+Result<std::string> read_all(std::string const& path) {
+    bool const from_stdin = path == "-";
+    std::unique_ptr<std::FILE, int (*)(std::FILE*)> const file(
+        from_stdin ? stdin : std::fopen(path.c_str(), "rb"),
+        from_stdin ? [](std::FILE*) { return 0; } : &std::fclose);
+    auto const cannot = [&] {
+        Diagnostic error = system_error("cannot read '" + escape(path) + "'", errno);
+        error.fault = Fault::input;
+        return fail(std::move(error));
+    };
+    if (!file) return cannot();
+    std::string text;
+    char chunk[65536];
+    while (std::size_t const got = std::fread(chunk, 1, sizeof chunk, file.get())) {
+        text.append(chunk, got);
+        if (text.size() > frontend::max_text)
+            return fail(
+                {fmt::format("'{}' is longer than {} bytes", escape(path), frontend::max_text),
+                 std::nullopt,
+                 {}});
+    }
+    if (std::ferror(file.get())) return cannot();
+    return text;
+}
+
+// tcpdump's -F files may hold comments from `#` to the end of the line; blanks keep every column
+// where it was.
+void blank_comments(std::string& text) {
+    bool comment = false;
+    for (char& c : text) {
+        comment = c != '\n' && (comment || c == '#');
+        if (comment) c = ' ';
+    }
+}
+
+Result<std::optional<std::uint32_t>> parse_netmask(std::string const& text) {
+    if (text.empty()) return std::nullopt;
+    std::uint32_t mask = 0;
+    auto const number = [&](std::string_view digits, std::uint64_t max,
+                            int base) -> std::optional<std::uint32_t> {
+        std::uint64_t value = 0;
+        auto const [end, error] =
+            std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
+        if (error != std::errc{} || end != digits.data() + digits.size() || value > max)
+            return std::nullopt;
+        return static_cast<std::uint32_t>(value);
+    };
+    Diagnostic const wrong{
+        "'" + escape(text) + "' is no netmask",
+        std::nullopt,
+        {{"-m takes a dotted quad such as 255.255.255.0, or a 32-bit number", std::nullopt}}};
+    if (text.find('.') == text.npos) {
+        bool const hex = text.starts_with("0x") || text.starts_with("0X");
+        auto const value =
+            number(std::string_view(text).substr(hex ? 2 : 0), 0xffffffff, hex ? 16 : 10);
+        if (!value) return fail(wrong);
+        return value;
+    }
+    std::string_view rest = text;
+    for (int part = 0; part < 4; ++part) {
+        std::size_t const dot = rest.find('.');
+        auto const byte = number(rest.substr(0, dot), 255, 10);
+        if (!byte || (dot == rest.npos) != (part == 3)) return fail(wrong);
+        mask = mask << 8 | *byte;
+        rest.remove_prefix(dot == rest.npos ? rest.size() : dot + 1);
+    }
+    return mask;
+}
+
+Result<Context> parse_context(std::string const& name, Context otherwise) {
+    if (name.empty()) return otherwise;
+    if (name == "dead") return Context::dead;
+    if (name == "savefile") return Context::savefile;
+    if (name == "live") return Context::live;
+    return fail({"unknown context '" + escape(name) + "'",
+                 std::nullopt,
+                 {{"--context takes dead, savefile or live", std::nullopt}}});
+}
+
+std::string shown_name(std::string const& path) { return path == "-" ? "<stdin>" : path; }
+
+Result<Source> read_source(InputOptions const& options) {
+    bool const words = !options.words.empty();
+    if (int{words} + int{!options.file.empty()} + int{!options.cbpf.empty()} > 1)
+        return fail({"more than one of EXPR, -F and --cbpf", std::nullopt, {}});
+    if (!options.cbpf.empty()) {
+        auto text = read_all(options.cbpf);
+        if (!text) return fail(text.error());
+        return Source{shown_name(options.cbpf), std::move(*text)};
+    }
+    if (!options.file.empty()) {
+        auto text = read_all(options.file);
+        if (!text) return fail(text.error());
+        blank_comments(*text);
+        return Source{shown_name(options.file), std::move(*text)};
+    }
+    return Source{"filter", fmt::format("{}", fmt::join(options.words, " "))};
+}
+
+Result<cbpf::Program> read_classic(std::string const& text) {
+    auto program = cbpf::read(text);
+    if (!program) return program;
+    if (auto const checked = cbpf::check(*program); !checked) return fail(checked.error());
+    return program;
+}
+
+}  // namespace
+
+void InputOptions::add_to(CLI::App& app) {
+    app.add_option("-F", file,
+                   "read the expression from FILE ('-': standard input); # begins a comment");
+    app.add_option(
+        "--cbpf", cbpf,
+        "instead of an expression: a classic program (-ddd, bytecode line or bpf_asm text)");
+    app.add_option("-s", snaplen, "bytes of a packet that a match keeps")->capture_default_str();
+    app.add_option("-m", netmask, "netmask for 'ip broadcast': dotted quad or number");
+    app.add_option("--context", context, "what the program will look at: dead, savefile or live");
+    app.add_flag("-O", unoptimised, "do not optimise (-O0 too; -O1 is the default)");
+    app.add_flag("-q", quiet, "no warnings");
+    app.add_flag("--werror", strict, "warnings are errors");
+}
+
+tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type,
+                                        Context context) {
+    auto source = read_source(options);
+    if (!source) return tl::unexpected(report(source.error()));
+    auto const netmask = parse_netmask(options.netmask);
+    if (!netmask) return tl::unexpected(report(netmask.error()));
+    auto const chosen = parse_context(options.context, context);
+    if (!chosen) return tl::unexpected(report(chosen.error()));
+
+    Input input{std::move(*source), {}, {}};
+    if (!options.cbpf.empty()) {
+        auto program = read_classic(input.source.text);
+        if (!program) return tl::unexpected(report(program.error(), input.source));
+        input.program = std::move(*program);
+        return input;
+    }
+    auto compiled = frontend::compile(input.source.text, {.link_type = link_type,
+                                                          .context = *chosen,
+                                                          .snaplen = options.snaplen,
+                                                          .netmask = *netmask,
+                                                          .optimise = !options.unoptimised});
+    if (!compiled) return tl::unexpected(report(compiled.error(), input.source));
+    input.program = std::move(compiled->program);
+    input.warnings = std::move(compiled->warnings);
+    for (Diagnostic const& warning : input.warnings) {
+        if (options.strict) return tl::unexpected(report(warning, input.source));
+        if (!options.quiet) complain(render(warning, input.source, Severity::warning));
+    }
+    return input;
+}
+
+}  // namespace tamis::cli

@@ -1,0 +1,45 @@
+// What a verb works on: an expression or a classic program, and where it came from.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "bpf/cbpf.h"
+#include "bpf/diagnostic.h"
+#include "bpf/result.h"
+#include "cli/output.h"
+#include "frontend/compile.h"
+
+namespace tamis::cli {
+
+// The options that say what to filter for; shared by all verbs with an EXPR.
+struct InputOptions {
+    std::string file;  // -F
+    std::string cbpf;  // --cbpf
+    std::vector<std::string> words;
+    std::uint32_t snaplen = 262144;  // -s
+    std::string netmask;             // -m
+    std::string context;             // --context
+    bool unoptimised = false;        // -O
+    bool quiet = false;              // -q
+    bool strict = false;             // --werror
+
+    void add_to(CLI::App& app);
+};
+
+// A classic program together with the text that its spans point into.
+struct Input {
+    Source source;
+    cbpf::Program program;
+    std::vector<Diagnostic> warnings;
+};
+
+// Reads and compiles what the options name.  Errors and warnings are already reported when this
+// returns; the exit code says what to end with.
+tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type,
+                                        frontend::Context context);
+
+}  // namespace tamis::cli

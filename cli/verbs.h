@@ -1,0 +1,15 @@
+// The verbs: each takes the arguments behind its name and gives the exit code.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/output.h"
+
+namespace tamis::cli {
+
+Exit compile(std::vector<std::string> const& args);
+Exit match(std::vector<std::string> const& args);
+Exit attach(std::vector<std::string> const& args);
+
+}  // namespace tamis::cli
