@@ -4,6 +4,7 @@
 #include <memory>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include "bpf/link_types.h"
 #include "cli/args.h"
@@ -167,9 +168,21 @@ class Matching {
     std::uint64_t seen_ = 0, matched_ = 0;
 };
 
+// Writing begins by emptying the file.
+bool same_file(std::string const& a, std::string const& b) {
+    struct stat first {
+    }, second{};
+    return stat(a.c_str(), &first) == 0 && stat(b.c_str(), &second) == 0 &&
+           S_ISREG(first.st_mode) && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
 Exit run(MatchOptions const& o) {
     if (o.read.empty())
         return report({"no capture file", std::nullopt, {{"name one with -r", std::nullopt}}});
+    if (same_file(o.read, o.write))
+        return report({fmt::format("'{}' is the capture that is read", escape(o.write)),
+                       std::nullopt,
+                       {{"write to another file", std::nullopt}}});
     auto reader = CaptureReader::open(o.read);
     if (!reader) return report(reader.error());
     auto const input = compile_input(o.input, reader->link_type(), frontend::Context::savefile);
