@@ -87,7 +87,7 @@ int write_to(std::string const& path, std::span<std::byte const> bytes) {
         if (!S_ISREG(status.st_mode)) return write_in_place(path, bytes);
         return replace(target_of(path), &status, bytes);
     }
-    if (errno != ENOENT) return errno;
+    if (errno != ENOENT || path.empty()) return errno;
     fs::path const target = target_of(path);
     return target.empty() ? ELOOP : replace(target, nullptr, bytes);
 }
