@@ -51,7 +51,7 @@ enum Regs : std::uint8_t { none = 0, A = 1, X = 2, M = 4 };
 struct Op {
     std::uint16_t code;
     std::string_view name;      // "ldh"
-    std::string_view operands;  // "[x + $k]"; $k, $t and $f stand for the fields
+    std::string_view operands;  // "[x + $k]"; $k, $t and $f stand for the fields, $x for k in hex
     Kind kind;
     std::uint8_t arg;                         // an Alu, a Cond or a size in bytes, by kind
     std::uint8_t reads, writes;               // Regs
