@@ -184,27 +184,38 @@ Forms all_forms() {
     return forms;
 }
 
-// The forms of a mnemonic as a person would write them.
+// What a person would write in place of a placeholder; of two targets, the first is for "true".
+std::string_view spoken(char field, bool is_second_target) {
+    switch (field) {
+        case 't':
+        case 'f':
+            return is_second_target ? "Lf" : "Lt";
+        case 'j':
+            return "L";
+        case 'e':
+            return "ancillary";
+        case 'c':
+            return "opcode";
+        default:
+            return "k";
+    }
+}
+
 std::string usage(std::string_view name, std::vector<Form> const& forms) {
     std::string out;
     for (Form const& form : forms) {
-        if (form.pattern.find("$T") != std::string::npos) continue;
-        out += fmt::format("{}{}", out.empty() ? "" : " | ", name);
-        if (!form.pattern.empty()) out += ' ';
+        if (form.pattern.find("$T") != std::string::npos) continue;  // only listings have it
+        out +=
+            fmt::format("{}{}{}", out.empty() ? "" : " | ", name, form.pattern.empty() ? "" : " ");
+        unsigned targets = 0;
         for (std::size_t i = 0; i < form.pattern.size(); ++i) {
             if (form.pattern[i] != '$') {
                 out += form.pattern[i];
                 continue;
             }
             char const field = form.pattern[++i];
-            if (field == 't' || field == 'f')
-                out += fmt::format("L{}", field);
-            else if (field == 'j')
-                out += 'L';
-            else if (field == 'e')
-                out += "ancillary";
-            else
-                out += field == 'c' ? "opcode" : "k";
+            if (field == 't' || field == 'f') ++targets;
+            out += spoken(field, targets == 2);
         }
     }
     return out;
@@ -303,18 +314,22 @@ class Assembler {
             bool const says_more = attempt.reached == best.reached && !best.why;
             if (attempt.reached > best.reached || says_more) best = std::move(attempt);
         }
-        return fail(refusal(name, found->second, tokens[best.reached], std::move(best.why)));
+        if (best.why) return fail(std::move(*best.why));
+        return fail(refusal(name, found->second, tokens, best.reached));
     }
 
-    static Diagnostic refusal(Token const& name, std::vector<Form> const& forms, Token const& at,
-                              std::optional<Diagnostic> why) {
-        if (why) return *why;
-        std::string const message =
-            at.is_end() ? fmt::format("{} is not complete", quoted(name))
-                        : fmt::format("{} does not go with {} here", quoted(at), quoted(name));
-        return {message,
-                at.is_end() ? name.span() : at.span(),
-                {{"it is written " + usage(name.text, forms), std::nullopt}}};
+    // Why no form fitted: `stop` is the first token that the best one could not use.
+    static Diagnostic refusal(Token const& name, std::vector<Form> const& forms,
+                              std::vector<Token> const& tokens, std::size_t stop) {
+        Note const note{"it is written " + usage(name.text, forms), std::nullopt};
+        Token const& token = tokens[stop];
+        if (!token.is_end())
+            return {fmt::format("{} does not go with {} here", quoted(token), quoted(name)),
+                    token.span(),
+                    {note}};
+        std::uint32_t const end = stop == 0 ? name.span().end : tokens[stop - 1].span().end;
+        return {
+            fmt::format("something is missing here for {}", quoted(name)), Span{end, end}, {note}};
     }
 
     Result<void> accept(Token const& name, std::vector<Token> const& tokens, Attempt attempt) {
