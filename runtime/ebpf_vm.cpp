@@ -160,12 +160,23 @@ constexpr u64 stack = 16;      // one region per frame
 constexpr u64 map_value = 32;  // one region per map, in which a value is 2^24 apart from the next
 }  // namespace region
 
+// Offset 0 is in the middle of its region, so that a little less is still seen as a place near it.
 constexpr unsigned region_shift = 48;
-constexpr u64 address(u64 region, u64 offset = 0) { return region << region_shift | offset; }
+constexpr s64 middle = s64{1} << (region_shift - 1);
+constexpr u64 address(u64 region, u64 offset = 0) {
+    return (region << region_shift) + static_cast<u64>(middle) + offset;
+}
 constexpr u64 region_of(u64 address) { return address >> region_shift; }
-constexpr u64 offset_of(u64 address) { return address & ((u64{1} << region_shift) - 1); }
-
+constexpr s64 offset_of(u64 address) {
+    return static_cast<s64>(address & ((u64{1} << region_shift) - 1)) - middle;
+}
+// The same for the entries of a map.
 constexpr unsigned value_shift = 24;
+constexpr s64 value_middle = s64{1} << (value_shift - 1);
+constexpr s64 entry_of(u64 address) { return (offset_of(address) + value_middle) >> value_shift; }
+constexpr s64 offset_in_value(u64 address) {
+    return offset_of(address) - entry_of(address) * (s64{1} << value_shift);
+}
 
 constexpr std::size_t stack_bytes = 512;
 constexpr std::size_t max_frames = 8;
@@ -183,7 +194,7 @@ struct Frame {
 
 // A 32-bit field whose value the packet's metadata give.
 struct Field {
-    u64 offset;
+    s64 offset;
     cbpf::Anc value;
     bool network_order = false;  // a 16-bit value, most significant byte first
 };
@@ -294,7 +305,7 @@ class Machine {
     // ---- Memory ----
 
     Frame* stack_frame(u64 at) {
-        u64 const depth = region_of(at) - region::stack;
+        u64 const depth = region_of(at) - region::stack;  // wraps below: no frame
         return depth < frames_.size() ? &frames_[depth] : nullptr;
     }
 
@@ -309,9 +320,9 @@ class Machine {
         if (!is_map_value(at)) return {};
         u64 const map = region_of(at) - region::map_value;
         u64 const size = program_.maps[map].value_size();
-        u64 const entry = offset_of(at) >> value_shift;
-        if (entry >= program_.maps[map].max_entries) return {};
-        return std::span(maps_[map]).subspan(entry * size, size);
+        s64 const entry = entry_of(at);
+        if (entry < 0 || std::cmp_greater_equal(entry, program_.maps[map].max_entries)) return {};
+        return std::span(maps_[map]).subspan(static_cast<u64>(entry) * size, size);
     }
 
     std::span<std::uint8_t const> readable(u64 at) {
@@ -319,16 +330,14 @@ class Machine {
     }
 
     // Where an address is in the span that the two functions above give for it.
-    u64 offset_in(u64 at) const {
-        return is_map_value(at) ? offset_of(at) & ((u64{1} << value_shift) - 1) : offset_of(at);
-    }
+    s64 offset_in(u64 at) const { return is_map_value(at) ? offset_in_value(at) : offset_of(at); }
 
     bool inside(u64 at, u64 size, std::size_t limit) {
-        u64 const offset = offset_in(at);
-        if (offset <= limit && size <= limit - offset) return true;
-        fault(fmt::format("{} bytes at offset {} of {}", size,
-                          static_cast<s64>(sign_extend(offset_of(at), region_shift)),
-                          place_name(at)));
+        s64 const offset = offset_in(at);
+        if (offset >= 0 && std::cmp_less_equal(offset, limit) &&
+            size <= limit - static_cast<u64>(offset))
+            return true;
+        fault(fmt::format("{} bytes at offset {} of {}", size, offset, place_name(at)));
         return false;
     }
 
@@ -344,7 +353,7 @@ class Machine {
     std::span<std::uint8_t const> bytes_to_read(u64 at, u64 size) {
         std::span<std::uint8_t const> const bytes = readable(at);
         if (!inside(at, size, bytes.size())) return {};
-        u64 const offset = offset_in(at);
+        auto const offset = static_cast<u64>(offset_in(at));
         if (Frame const* stack = stack_frame(at))
             for (u64 i = 0; i < size; ++i)
                 if (!stack->written[offset + i]) {
@@ -361,7 +370,7 @@ class Machine {
         }
         std::span<std::uint8_t> const bytes = writable(at);
         if (!inside(at, size, bytes.size())) return {};
-        u64 const offset = offset_in(at);
+        auto const offset = static_cast<u64>(offset_in(at));
         if (Frame* stack = stack_frame(at))
             for (u64 i = 0; i < size; ++i) stack->written.set(offset + i);
         return bytes.subspan(offset, size);
@@ -369,7 +378,7 @@ class Machine {
 
     // The verifier wants accesses to the stack, and atomic ones anywhere, aligned.
     void need_alignment(u64 at, unsigned size, bool always = false) {
-        if ((always || stack_frame(at) != nullptr) && offset_of(at) % size != 0)
+        if ((always || stack_frame(at) != nullptr) && offset_in(at) % s64{size} != 0)
             fault("the access is not aligned");
     }
 
@@ -387,16 +396,16 @@ class Machine {
     u32 metadata(cbpf::Anc number) const { return packet_.ancillary[u(number) / 4]; }
 
     // The kernel turns the 32-bit fields data and data_end into whole pointers.
-    std::optional<u64> packet_pointer(u64 offset) const {
-        if (hook_.hook == Hook::socket) return std::nullopt;
-        if (std::cmp_equal(offset, hook_.fields.data)) return address(region::packet);
-        if (std::cmp_equal(offset, hook_.fields.data_end))
-            return address(region::packet, packet_.bytes.size());
+    std::optional<u64> packet_pointer(s64 offset) const {
+        if (hook_.hook == Hook::socket || offset < 0) return std::nullopt;
+        if (offset == hook_.fields.data) return address(region::packet);
+        if (offset == hook_.fields.data_end) return address(region::packet, packet_.bytes.size());
         return std::nullopt;
     }
 
-    std::optional<u32> context_field(u64 offset) const {
-        if (std::cmp_equal(offset, hook_.fields.len)) return packet_.length;
+    std::optional<u32> context_field(s64 offset) const {
+        if (offset < 0) return std::nullopt;
+        if (offset == hook_.fields.len) return packet_.length;
         std::span<Field const> const fields =
             is_xdp_ ? std::span<Field const>(xdp_fields) : std::span<Field const>(sk_buff_fields);
         auto const at = std::find_if(fields.begin(), fields.end(),
@@ -406,13 +415,13 @@ class Machine {
         return at->network_order ? static_cast<u32>(swap_bytes(value, 16)) : value;
     }
 
-    u64 load_context(u64 offset, unsigned size) {
+    u64 load_context(s64 offset, unsigned size) {
         std::optional<u64> const pointer = packet_pointer(offset);
         if (pointer && size == 4) return *pointer;
-        std::optional<u32> const value = context_field(offset & ~u64{3});
-        if (size > 4 || offset % size != 0 || !value)
-            return fault(fmt::format("{} bytes at offset {} are no field of the context", size,
-                                     static_cast<s64>(sign_extend(offset, region_shift))));
+        std::optional<u32> const value = context_field(offset - offset % 4);
+        if (size > 4 || offset % s64{size} != 0 || !value)
+            return fault(
+                fmt::format("{} bytes at offset {} are no field of the context", size, offset));
         return zero_extend(*value >> (8 * (offset % 4)), 8 * size);
     }
 
@@ -631,7 +640,8 @@ class Machine {
 
     u64 map_lookup(u64 map, u64 key) {
         if (region_of(map) != region::map) return fault("r1 is not a map");
-        u64 const index = offset_of(map);
+        auto const index = static_cast<u64>(offset_of(map));
+        if (index >= maps_.size()) return fault("r1 is not a map");
         MapSpec const& spec = program_.maps[index];
         u64 const entry = load_le(bytes_to_read(key, spec.key_size));
         if (entry >= spec.max_entries) return 0;
