@@ -16,7 +16,9 @@ namespace {
 namespace fs = std::filesystem;
 
 Diagnostic cannot_write(std::string const& path, int error) {
-    return system_error(fmt::format("cannot write '{}'", escape(path)), error);
+    return system_error(path == "-" ? "cannot write standard output"
+                                    : fmt::format("cannot write '{}'", escape(path)),
+                        error);
 }
 
 // 0, or the errno of what went wrong.

@@ -146,7 +146,7 @@ TEST(WriteFile, DashIsStandardOutput) {
     EXPECT_TRUE(written);
     EXPECT_EQ(contents(folder / "out"), "text");
     ASSERT_FALSE(lost.has_value());
-    EXPECT_EQ(lost.error().message, "cannot write '-': No space left on device");
+    EXPECT_EQ(lost.error().message, "cannot write standard output: No space left on device");
 }
 
 // Runs `body` in a child without root's right to ignore permissions; it exits with its result.

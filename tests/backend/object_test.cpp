@@ -3,6 +3,9 @@
 #include "backend/object.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdarg>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -198,6 +201,12 @@ TEST(Object, CallToALaterFunctionSaysWhereItBegins) {
     EXPECT_EQ(elf.symbols().at("more"), "global object .maps+32 32");
 }
 
+[[gnu::format(printf, 2, 0)]] void append(void* to, char const* format, va_list arguments) {
+    std::array<char, 4096> text{};
+    vsnprintf(text.data(), text.size(), format, arguments);
+    *static_cast<std::string*>(to) += text.data();
+}
+
 // The C declarations of everything in the object's BTF.
 std::string declarations(std::vector<std::byte> const& object) {
     test::TemporaryFolder const folder;
@@ -207,11 +216,6 @@ std::string declarations(std::vector<std::byte> const& object) {
     EXPECT_NE(types, nullptr);
     EXPECT_NE(ext, nullptr);
     std::string out;
-    auto const append = [](void* to, char const* format, va_list arguments) {
-        std::array<char, 4096> text{};
-        vsnprintf(text.data(), text.size(), format, arguments);
-        *static_cast<std::string*>(to) += text.data();
-    };
     btf_dump* const dump = btf_dump__new(types, append, &out, nullptr);
     for (unsigned id = 1; types && id < btf__type_cnt(types); ++id) {
         btf_type const* type = btf__type_by_id(types, id);
