@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -58,6 +59,19 @@ inline Loaded load_insns(std::span<ebpf::Insn const> insns, std::uint32_t prog_t
     out.error = out.fd < 0 ? errno : 0;
     out.log = log.data();
     return out;
+}
+
+// BPF_PROG_TEST_RUN once on a packet; what the program returned.  The context is optional.
+inline std::optional<std::uint32_t> test_run(int fd, std::span<std::uint8_t const> packet,
+                                             __sk_buff const* context = nullptr) {
+    bpf_attr attr{};
+    attr.test.prog_fd = static_cast<std::uint32_t>(fd);
+    attr.test.data_in = address(packet.data());
+    attr.test.data_size_in = static_cast<std::uint32_t>(packet.size());
+    attr.test.ctx_in = context == nullptr ? 0 : address(context);
+    attr.test.ctx_size_in = context == nullptr ? 0 : sizeof *context;
+    if (sys_bpf(BPF_PROG_TEST_RUN, attr) != 0) return std::nullopt;
+    return attr.test.retval;
 }
 
 // Whether this process may load programs at all.
