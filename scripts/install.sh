@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# Installs what is missing of the packages list, saying what before it does.  Sourced by check and
+# quickstart, from the top of the repository.
+
+packages_of() { awk -v group="$1" '$1 == group { print $2 }' packages; }
+
+is_installed() {
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# Prints those packages of a group that are missing, on one line.
+missing_of() {
+    local package
+    for package in $(packages_of "$1"); do
+        is_installed "$package" || printf '%s ' "$package"
+    done
+}
+
+# install_packages GROUP...: exits with 3 where it may not install.
+install_packages() {
+    if ! command -v dpkg-query >/dev/null; then
+        echo "No Debian packages here; the list of what is needed is in ./packages."
+        return
+    fi
+    local group missing all="" as_root=""
+    for group in "$@"; do
+        missing=$(missing_of "$group")
+        [ -z "$missing" ] || echo "Missing packages ($group): $missing"
+        all+=$missing
+    done
+    if [ -z "$all" ]; then
+        echo "Nothing to install."
+        return
+    fi
+    local install="apt-get install -y --no-install-recommends $all"
+    if [ "$(id -u)" -ne 0 ]; then
+        as_root=sudo
+        if ! sudo -n true 2>/dev/null; then
+            echo "Installing them needs root. Run this, then start again:"
+            echo "  sudo apt-get update && sudo $install"
+            exit 3
+        fi
+    fi
+    echo "Installing them: $install"
+    $as_root apt-get update -q
+    # shellcheck disable=SC2086
+    $as_root env DEBIAN_FRONTEND=noninteractive $install
+}

@@ -1,0 +1,243 @@
+// The case files of tests/cases: what each section means.  How files are read is in
+// tests/support/golden.h.
+#include "tests/support/golden.h"
+
+#include <charconv>
+#include <sstream>
+
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
+#include "bpf/cbpf_check.h"
+#include "bpf/cbpf_text.h"
+#include "bpf/ebpf_text.h"
+#include "bpf/hooks.h"
+#include "frontend/compile.h"
+#include "frontend/lex.h"
+#include "frontend/parse.h"
+#include "runtime/cbpf_vm.h"
+#include "tests/support/packet_spec.h"
+#include "translator/translate.h"
+#include "verify/engines.h"
+
+namespace {
+
+using namespace tamis;
+using test::Case;
+using test::Role;
+using test::Section;
+using test::SectionRow;
+using Text = tl::expected<std::string, std::string>;
+
+tl::unexpected<std::string> wrong(std::string why) { return tl::unexpected(std::move(why)); }
+
+// What a case works on: its `filter`, or its `asm`.
+Source source_of(Case const& c) {
+    if (auto const assembly = c.input("asm")) return {"program", *assembly};
+    return {"filter", c.input("filter").value_or("")};
+}
+
+// `options`: words as `tamis compile` has options.
+tl::expected<frontend::Options, std::string> options_of(Case const& c) {
+    frontend::Options options;
+    std::istringstream words(c.input("options").value_or(""));
+    for (std::string word; words >> word;) {
+        auto const equals = word.find('=');
+        std::string const key = word.substr(0, equals);
+        std::string const value = equals == word.npos ? "" : word.substr(equals + 1);
+        LinkType const* const link = find_link_type(value);
+        std::uint32_t number = 0;
+        bool const numeric =
+            std::from_chars(value.data(), value.data() + value.size(), number, 10).ptr ==
+            value.data() + value.size();
+        if (key == "unoptimised" && value.empty())
+            options.optimise = false;
+        else if (key == "link" && link)
+            options.link_type = link->number;
+        else if (key == "snaplen" && numeric)
+            options.snaplen = number;
+        else if (key == "prefix" && numeric && number >= 1 && number <= 32)
+            options.netmask = ~std::uint32_t{0} << (32 - number);
+        else
+            return wrong(fmt::format(
+                "unknown option '{}': unoptimised, link=NAME, snaplen=N, prefix=N", word));
+    }
+    return options;
+}
+
+// The program of a filter or of an assembly text.  The outer error is a mistake in the case.
+tl::expected<Result<frontend::Compiled>, std::string> compiled(Case const& c,
+                                                               std::string const& text) {
+    auto const options = options_of(c);
+    if (!options) return wrong(options.error());
+    if (!c.input("asm")) return frontend::compile(text, *options);
+    auto program = cbpf::read(text);
+    if (!program) return Result<frontend::Compiled>(fail(program.error()));
+    if (auto const checked = cbpf::check(*program); !checked)
+        return Result<frontend::Compiled>(fail(checked.error()));
+    return Result<frontend::Compiled>(frontend::Compiled{std::move(*program), {}});
+}
+
+// The program of a case that has to have one.
+tl::expected<cbpf::Program, std::string> program_of(Case const& c) {
+    Source const source = source_of(c);
+    auto const outcome = compiled(c, source.text);
+    if (!outcome) return wrong(outcome.error());
+    if (!*outcome) return wrong(render(outcome->error(), source));
+    return (*outcome)->program;
+}
+
+// A section that shows the classic program.
+SectionRow shows(std::string name, std::string (*print)(cbpf::Program const&)) {
+    return {std::move(name), Role::output,
+            [print](Case const& c, Section const&) { return program_of(c).map(print); }};
+}
+
+Text bytecode_line(Case const& c, Section const&) {
+    return program_of(c).map([](cbpf::Program const& p) { return cbpf::bytecode(p) + "\n"; });
+}
+
+Text error_text(Case const& c, Section const&) {
+    Source const source = source_of(c);
+    auto const outcome = compiled(c, source.text);
+    if (!outcome) return wrong(outcome.error());
+    if (*outcome) return wrong("expected an error, and it compiles");
+    return render(outcome->error(), source);
+}
+
+Text warning_text(Case const& c, Section const&) {
+    Source const source = source_of(c);
+    auto const outcome = compiled(c, source.text);
+    if (!outcome) return wrong(outcome.error());
+    if (!*outcome) return wrong(render(outcome->error(), source));
+    std::string text;
+    for (Diagnostic const& warning : (*outcome)->warnings)
+        text += render(warning, source, Severity::warning);
+    return text;
+}
+
+Text tokens_text(Case const& c, Section const&) {
+    Source const source = source_of(c);
+    auto const tokens = frontend::lex(source.text);
+    if (!tokens) return wrong(render(tokens.error(), source));
+    return frontend::dump(*tokens, source.text);
+}
+
+Text tree_text(Case const& c, Section const&) {
+    Source const source = source_of(c);
+    auto const tokens = frontend::lex(source.text);
+    if (!tokens) return wrong(render(tokens.error(), source));
+    auto const tree = frontend::parse(source.text, *tokens);
+    if (!tree) return wrong(render(tree.error(), source));
+    return frontend::ast::dump(*tree, *tokens, source.text);
+}
+
+// What `tamis compile --hook HOOK` lists, with the hook's default actions.
+Text translation(Case const& c, HookRow const& hook) {
+    auto const program = program_of(c);
+    if (!program) return wrong(program.error());
+    translator::Options options;
+    options.hook = hook.hook;
+    options.match = {find_action(hook, hook.match), 0};
+    options.no_match = {find_action(hook, hook.no_match), 0};
+    auto const translated = translator::translate(*program, options);
+    if (!translated) return wrong(render(translated.error(), source_of(c)));
+    return ebpf::listing(*translated);
+}
+
+// Each line is another spelling of the filter, which has to give the same program.
+Text same_program(Case const& c, Section const& section) {
+    auto const expected = program_of(c);
+    if (!expected) return wrong(expected.error());
+    std::istringstream lines(section.text);
+    for (std::string line; std::getline(lines, line);) {
+        auto const other = compiled(c, line);
+        if (!other) return wrong(other.error());
+        if (!*other) return wrong(render(other->error(), {"alias", line}));
+        if ((*other)->program.insns != expected->insns)
+            return wrong(fmt::format("alias '{}' gives another program:\n{}instead of\n{}", line,
+                                     cbpf::listing((*other)->program), cbpf::listing(*expected)));
+    }
+    return section.text;
+}
+
+// The verdicts of every engine on a packet, against the interpreter's under that engine's rule.
+void compare_engines(std::span<std::unique_ptr<verify::Engine> const> engines,
+                     cbpf::Program const& program, std::span<std::uint8_t const> bytes) {
+    for (auto const& engine : engines) {
+        auto const difference = verify::compare(*engine, program, bytes);
+        if (!difference) {
+            ADD_FAILURE() << engine->name() << ": "
+                          << render(difference.error(), {"program", cbpf::listing(program)});
+        } else if (*difference) {
+            ADD_FAILURE() << engine->name() << ": verdict " << (*difference)->got << ", not "
+                          << (*difference)->expected;
+        }
+    }
+}
+
+// Each line is a packet and, last, what becomes of it: accept or reject.
+Text packet_verdicts(Case const& c, Section const& section) {
+    auto const program = program_of(c);
+    if (!program) return wrong(program.error());
+    std::vector<std::unique_ptr<verify::Engine>> engines;  // those that can run the program
+    for (auto& engine : verify::unprivileged_engines()) {
+        auto const prepared = engine->prepare(*program);
+        if (!prepared)
+            return wrong(fmt::format("{}: {}", engine->name(), prepared.error().message));
+        if (*prepared) engines.push_back(std::move(engine));
+    }
+
+    std::string said;
+    std::istringstream lines(section.text);
+    for (std::string line; std::getline(lines, line);) {
+        std::string const spec = line.substr(0, line.find_last_not_of(" \t") + 1);
+        std::size_t const space = spec.find_last_of(" \t");
+        std::string const layers = spec.substr(0, space == spec.npos ? spec.size() : space + 1);
+        auto const packet = test::packet(layers);
+        if (!packet) return wrong(render(packet.error(), {"packet", layers}));
+        std::uint32_t const verdict = runtime::run(program->insns,
+                                                   {.bytes = packet->bytes,
+                                                    .length = packet->length,
+                                                    .ancillary = {},
+                                                    .network = {},
+                                                    .link = {}},
+                                                   runtime::Rules::libpcap);
+        said += fmt::format("{}{}\n", layers, verdict != 0 ? "accept" : "reject");
+        SCOPED_TRACE(layers);
+        compare_engines(engines, *program, packet->bytes);
+    }
+    return said;
+}
+
+std::vector<SectionRow> sections() {
+    std::vector<SectionRow> rows = {
+        {"note", Role::input, {}},
+        {"filter", Role::input, {}},
+        {"asm", Role::input, {}},
+        {"options", Role::input, {}},
+        {"tokens", Role::output, tokens_text},
+        {"ast", Role::output, tree_text},
+        {"warning", Role::output, warning_text},
+        {"error", Role::output, error_text},
+        shows("cbpf", cbpf::listing),
+        shows("initialisers", cbpf::c_initialisers),
+        shows("decimal", cbpf::decimal),
+        {"bytecode", Role::output, bytecode_line},
+        {"alias", Role::claim, same_program},
+        {"packets", Role::claim, packet_verdicts},
+    };
+    for (HookRow const& hook : hooks())
+        rows.push_back({fmt::format("ebpf-{}", hook.name), Role::output,
+                        [&hook](Case const& c, Section const&) { return translation(c, hook); }});
+    return rows;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    testing::InitGoogleTest(&argc, argv);
+    std::vector<SectionRow> const rows = sections();
+    test::register_cases(TAMIS_CASES, rows);
+    return RUN_ALL_TESTS();
+}
