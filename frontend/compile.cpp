@@ -1,0 +1,51 @@
+#include "frontend/compile.h"
+
+#include <fmt/core.h>
+
+#include "frontend/lex.h"
+#include "frontend/lower.h"
+#include "frontend/parse.h"
+#include "frontend/resolve.h"
+
+namespace tamis::frontend {
+namespace {
+
+Result<void> check(Options const& options) {
+    if (options.snaplen == 0) return fail({"a snapshot length of 0 rejects all packets", {}, {}});
+    if (options.link_type == en10mb) return {};
+    LinkType const* const type = find_link_type(options.link_type);
+    if (type == nullptr)
+        return fail({fmt::format("link type {} is not known", options.link_type), {}, {}});
+    return fail({fmt::format("link type {} is not supported yet", type->name), {}, {}});
+}
+
+// `ret #snaplen`: what an empty filter is.
+Compiled match_everything(Options const& options, Span whole) {
+    return {{{cbpf::Insn{0x06, 0, 0, options.snaplen}}, {whole}}, {}};
+}
+
+}  // namespace
+
+Result<Compiled> compile(std::string_view text, Options const& options) {
+    if (auto const good = check(options); !good) return fail(good.error());
+
+    // words and operators
+    auto const tokens = lex(text);
+    if (!tokens) return fail(tokens.error());
+    Span const whole{0, static_cast<std::uint32_t>(text.size())};
+    if (tokens->front().kind == Kind::end) return match_everything(options, whole);
+
+    // how they nest
+    auto const tree = parse(text, *tokens);
+    if (!tree) return fail(tree.error());
+
+    // what they ask of a packet
+    auto resolved = resolve(text, *tokens, *tree, options);
+    if (!resolved) return fail(std::move(resolved.error()));
+
+    // how a classic machine finds out
+    return Compiled{lower(resolved->formula, options.snaplen, whole),
+                    std::move(resolved->warnings)};
+}
+
+}  // namespace tamis::frontend

@@ -1,0 +1,33 @@
+#include "frontend/formula.h"
+
+namespace tamis::frontend {
+namespace {
+constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
+}  // namespace
+
+void Formula::add(Test const& test, Span span) {
+    nodes.push_back({Kind::test, 1, u32(tests.size()), span});
+    tests.push_back(test);
+}
+
+void Formula::add(Relation const& relation, Span span) {
+    nodes.push_back({Kind::relation, 1, u32(relations.size()), span});
+    relations.push_back(relation);
+}
+
+void Formula::add(bool constant, Span span) {
+    nodes.push_back({Kind::constant, 1, constant ? 1U : 0U, span});
+}
+
+void Formula::negate() {
+    Node const& operand = nodes.back();
+    nodes.push_back({Kind::negation, operand.size + 1, 0, operand.span});
+}
+
+void Formula::join(Kind kind, std::size_t mark) {
+    std::size_t const size = nodes.size() - mark;
+    if (nodes.back().size == size) return;  // a single operand
+    nodes.push_back({kind, u32(size + 1), 0, tamis::join(nodes[mark].span, nodes.back().span)});
+}
+
+}  // namespace tamis::frontend

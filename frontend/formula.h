@@ -1,0 +1,91 @@
+// What a filter asks of a packet: tests of fields, joined by and, or and not.  Nothing of the
+// language is left, nothing of the instruction set is there yet; optimisers work on this.
+//
+// Everything lies in postfix order: operands right before their operator, in the order in which
+// they are evaluated.  So loops do where trees would need recursion, however many terms there are.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bpf/cbpf.h"
+#include "bpf/diagnostic.h"
+
+namespace tamis::frontend {
+
+enum class Base : std::uint8_t {
+    packet,     // packet[offset]
+    transport,  // packet[4 * (packet[header] & 15) + offset]: behind an IPv4 header at `header`
+    length,     // the packet's length on the wire
+};
+
+struct Field {
+    Base base = Base::packet;
+    std::uint8_t size = 0;  // 1, 2 or 4 bytes, most significant first
+    std::uint16_t header = 0;
+    std::uint32_t offset = 0;
+    bool operator==(Field const&) const = default;
+};
+
+// (field & mask) cond value; for Cond::set, whether field and value share a bit.  A field outside
+// of the packet ends the whole filter with no match.
+struct Test {
+    Field field;
+    cbpf::Cond cond = cbpf::Cond::eq;
+    std::uint32_t mask = ~std::uint32_t{0};
+    std::uint32_t value = 0;
+};
+
+// Arithmetic, in postfix order.
+struct Step {
+    enum class Kind : std::uint8_t {
+        number,  // value
+        field,   // field
+        load,    // like field, at an offset that is increased by the operand
+        negate,
+        binary,
+    };
+    Kind kind;
+    cbpf::Alu op = cbpf::Alu::add;
+    Field field{};
+    std::uint32_t value = 0;
+};
+
+// steps[begin .. middle) cond steps[middle .. end)
+struct Relation {
+    cbpf::Cond cond;
+    std::uint32_t begin, middle, end;
+};
+
+struct Formula {
+    enum class Kind : std::uint8_t { test, relation, constant, negation, conjunction, disjunction };
+    struct Node {
+        Kind kind;
+        std::uint32_t size;   // nodes of this tree: it is nodes[i + 1 - size .. i]
+        std::uint32_t index;  // into tests or relations; of a constant, 0 or 1
+        Span span;            // the text it came from
+    };
+
+    std::vector<Node> nodes;
+    std::vector<Test> tests;
+    std::vector<Relation> relations;
+    std::vector<Step> steps;
+
+    // The trees that are added from here on can become operands of one node.
+    std::size_t mark() const { return nodes.size(); }
+    void add(Test const& test, Span span);
+    void add(Relation const& relation, Span span);
+    void add(bool constant, Span span);
+    void negate();                                                 // the last tree
+    void all(std::size_t mark) { join(Kind::conjunction, mark); }  // the trees since the mark
+    void any(std::size_t mark) { join(Kind::disjunction, mark); }
+
+  private:
+    void join(Kind kind, std::size_t mark);
+};
+
+// The tree, operators first, one node per line.
+std::string dump(Formula const& formula);
+
+}  // namespace tamis::frontend

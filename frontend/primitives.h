@@ -1,0 +1,94 @@
+// The facts behind the keywords: protocols with what each allows, header offsets, and the tests
+// that a primitive stands for.  Facts: pcap-filter(7), RFC 791, 826, 8200, IEEE 802.3.
+#pragma once
+
+#include <cstdint>
+
+#include "frontend/formula.h"
+#include "frontend/lex.h"
+#include "frontend/words.h"
+
+namespace tamis::frontend {
+
+// Where the headers of the packet lie for the primitives that follow; they may change it.
+struct Encapsulation {
+    std::uint32_t link = 0;
+    std::uint32_t link_type = 12;  // the EtherType or length field
+    std::uint32_t payload = 14;    // where the network header begins
+};
+
+enum class Hosts : std::uint8_t { none, ipv4, ipv6, mac };
+enum class Index : std::uint8_t {
+    none,
+    link,       // from the link header, no questions asked
+    network,    // from the network header, if that is this protocol
+    transport,  // behind the IPv4 header of an unfragmented packet or first fragment
+    icmp6,      // behind the fixed IPv6 header
+};
+
+struct Protocol {
+    Word word;
+    std::uint16_t link_type = 0;  // what the link header calls it; 0: it is carried by IP
+    std::int16_t number = -1;     // what IP calls it
+    bool ip4 = false, ip6 = false;
+    Index index = Index::none;
+    Hosts hosts = Hosts::none;
+    std::uint8_t src = 0, dst = 0;  // where its addresses are, from its header
+    bool ports = false;
+    bool takes_proto = false;  // `ip proto 6`
+};
+Protocol const* find_protocol(Word word);
+
+enum class Direction : std::uint8_t { either, src, dst, both };
+
+// Adds to a formula the tests that primitives stand for, all with the same span.
+class Primitives {
+  public:
+    Primitives(Formula& formula, Encapsulation const& at, Span span)
+        : formula_(formula), at_(at), span_(span) {}
+
+    void abbreviation(Protocol const& protocol);  // `tcp`
+    void link_type(std::uint32_t number);         // `ether proto 2048`, Ethernet rules
+    void ip4_protocol(std::uint32_t number);      // `ip proto 6`, fragments included
+    void ip6_protocol(std::uint32_t number);      // also behind one fragment header
+    void is_protocol(std::uint32_t number);       // a test of the IPv4 header's field alone
+    void is_next_header(std::uint32_t number);    // and of the IPv6 header's
+    void first_fragment();                        // IPv4
+    // Without a protocol: IP, ARP and RARP.
+    void host4(Protocol const* protocol, std::uint32_t address, std::uint32_t mask, Direction dir);
+    void host6(Ipv6 const& address, Ipv6 const& mask, Direction dir);
+    void mac(std::uint64_t address, Direction dir);
+    // Without a protocol: TCP, UDP and SCTP; number from IP's table.
+    void ports(std::int16_t protocol, std::uint32_t low, std::uint32_t high, Direction dir);
+    void broadcast();
+    void multicast();
+    void ip_broadcast(std::uint32_t netmask);
+    void ip_multicast();
+    void ip6_multicast();
+    void byte(std::uint32_t index, cbpf::Cond cond, std::uint32_t mask, std::uint32_t value);
+    void length(cbpf::Cond cond, std::uint32_t value);
+
+    // A field behind this protocol's header; its index must not be Index::none.
+    Field field(Protocol const& protocol, std::uint32_t offset, std::uint8_t size) const;
+
+  private:
+    Field packet(std::uint32_t offset, std::uint8_t size) const;
+    Field network(std::uint32_t offset, std::uint8_t size) const;
+    void add(Field const& field, cbpf::Cond cond, std::uint32_t value,
+             std::uint32_t mask = ~std::uint32_t{0});
+    void is(Field const& field, std::uint32_t value, std::uint32_t mask = ~std::uint32_t{0});
+    void is_length_field();
+    void snap(std::uint32_t organisation, std::uint32_t type);
+    void mac_at(std::uint32_t offset, std::uint64_t address);
+    void port_in(Field const& field, std::uint32_t low, std::uint32_t high);
+    template <class AtOffset>
+    void directed(Direction dir, std::uint32_t src, std::uint32_t dst, AtOffset const& test);
+    template <class TestOf>
+    void any_protocol(std::int16_t protocol, TestOf const& test);
+
+    Formula& formula_;
+    Encapsulation at_;
+    Span span_;
+};
+
+}  // namespace tamis::frontend

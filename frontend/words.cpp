@@ -1,0 +1,236 @@
+#include "frontend/words.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+namespace tamis::frontend {
+namespace {
+
+// clang-format off
+constexpr WordRow table[] = {
+    {"ether",   Kind::keyword, Word::link},
+    {"link",    Kind::keyword, Word::link},
+    {"ppp",     Kind::keyword, Word::link},
+    {"slip",    Kind::keyword, Word::link},
+    {"fddi",    Kind::keyword, Word::link},
+    {"tr",      Kind::keyword, Word::link},
+    {"wlan",    Kind::keyword, Word::link},
+    {"ip",      Kind::keyword, Word::ip},
+    {"ip6",     Kind::keyword, Word::ip6},
+    {"arp",     Kind::keyword, Word::arp},
+    {"rarp",    Kind::keyword, Word::rarp},
+    {"tcp",     Kind::keyword, Word::tcp},
+    {"udp",     Kind::keyword, Word::udp},
+    {"sctp",    Kind::keyword, Word::sctp},
+    {"icmp",    Kind::keyword, Word::icmp},
+    {"icmp6",   Kind::keyword, Word::icmp6},
+    {"igmp",    Kind::keyword, Word::igmp},
+    {"igrp",    Kind::keyword, Word::igrp},
+    {"pim",     Kind::keyword, Word::pim},
+    {"vrrp",    Kind::keyword, Word::vrrp},
+    {"carp",    Kind::keyword, Word::vrrp},
+    {"ah",      Kind::keyword, Word::ah},
+    {"esp",     Kind::keyword, Word::esp},
+    {"atalk",   Kind::keyword, Word::atalk},
+    {"aarp",    Kind::keyword, Word::aarp},
+    {"decnet",  Kind::keyword, Word::decnet},
+    {"lat",     Kind::keyword, Word::lat},
+    {"sca",     Kind::keyword, Word::sca},
+    {"moprc",   Kind::keyword, Word::moprc},
+    {"mopdl",   Kind::keyword, Word::mopdl},
+    {"iso",     Kind::keyword, Word::iso},
+    {"stp",     Kind::keyword, Word::stp},
+    {"ipx",     Kind::keyword, Word::ipx},
+    {"netbeui", Kind::keyword, Word::netbeui},
+
+    {"src",       Kind::direction, Word::src},
+    {"dst",       Kind::direction, Word::dst},
+    {"host",      Kind::keyword, Word::host},
+    {"net",       Kind::keyword, Word::net},
+    {"port",      Kind::keyword, Word::port},
+    {"portrange", Kind::keyword, Word::portrange},
+    {"proto",     Kind::keyword, Word::proto},
+    {"mask",      Kind::keyword, Word::mask},
+
+    {"broadcast", Kind::keyword,  Word::broadcast},
+    {"multicast", Kind::keyword,  Word::multicast},
+    {"less",      Kind::keyword,  Word::less},
+    {"greater",   Kind::keyword,  Word::greater},
+    {"byte",      Kind::compares, Word::byte},
+
+    {"len",    Kind::length, Word::len},
+    {"length", Kind::length, Word::len},
+    {"and",    Kind::and_,   Word::and_},
+    {"or",     Kind::or_,    Word::or_},
+    {"not",    Kind::not_,   Word::not_},
+
+    // link layers and tunnels
+    {"protochain", Kind::keyword, Word::later}, {"gateway", Kind::keyword, Word::later},
+    {"vlan",       Kind::keyword, Word::later}, {"mpls",    Kind::keyword, Word::later},
+    {"pppoed",     Kind::keyword, Word::later}, {"pppoes",  Kind::keyword, Word::later},
+    {"geneve",     Kind::keyword, Word::later}, {"vxlan",   Kind::keyword, Word::later},
+    {"llc",        Kind::keyword, Word::later}, {"radio",   Kind::keyword, Word::later},
+    {"inbound",    Kind::keyword, Word::later}, {"outbound", Kind::keyword, Word::later},
+    {"ifindex",    Kind::keyword, Word::later},
+    // OSI
+    {"esis", Kind::keyword, Word::later}, {"es-is", Kind::keyword, Word::later},
+    {"isis", Kind::keyword, Word::later}, {"is-is", Kind::keyword, Word::later},
+    {"clnp", Kind::keyword, Word::later}, {"l1",    Kind::keyword, Word::later},
+    {"l2",   Kind::keyword, Word::later}, {"iih",   Kind::keyword, Word::later},
+    {"lsp",  Kind::keyword, Word::later}, {"snp",   Kind::keyword, Word::later},
+    {"csnp", Kind::keyword, Word::later}, {"psnp",  Kind::keyword, Word::later},
+    // 802.11
+    {"type",     Kind::keyword, Word::later}, {"subtype",   Kind::keyword, Word::later},
+    {"dir",      Kind::keyword, Word::later}, {"direction", Kind::keyword, Word::later},
+    {"addr1",    Kind::keyword, Word::later}, {"address1",  Kind::keyword, Word::later},
+    {"addr2",    Kind::keyword, Word::later}, {"address2",  Kind::keyword, Word::later},
+    {"addr3",    Kind::keyword, Word::later}, {"address3",  Kind::keyword, Word::later},
+    {"addr4",    Kind::keyword, Word::later}, {"address4",  Kind::keyword, Word::later},
+    {"ra",       Kind::keyword, Word::later}, {"ta",        Kind::keyword, Word::later},
+    // PF
+    {"on",      Kind::keyword, Word::later}, {"ifname",     Kind::keyword, Word::later},
+    {"rset",    Kind::keyword, Word::later}, {"ruleset",    Kind::keyword, Word::later},
+    {"rnr",     Kind::keyword, Word::later}, {"rulenum",    Kind::keyword, Word::later},
+    {"srnr",    Kind::keyword, Word::later}, {"subrulenum", Kind::keyword, Word::later},
+    {"reason",  Kind::keyword, Word::later}, {"action",     Kind::keyword, Word::later},
+    // ATM
+    {"vpi",  Kind::compares, Word::later}, {"vci",     Kind::compares, Word::later},
+    {"lane", Kind::keyword,  Word::later}, {"metac",   Kind::keyword, Word::later},
+    {"bcc",  Kind::keyword,  Word::later}, {"oam",     Kind::keyword, Word::later},
+    {"sc",   Kind::keyword,  Word::later}, {"oamf4",   Kind::keyword, Word::later},
+    {"ilmic", Kind::keyword, Word::later}, {"oamf4ec", Kind::keyword, Word::later},
+    {"oamf4sc", Kind::keyword, Word::later}, {"connectmsg", Kind::keyword, Word::later},
+    {"metaconnect", Kind::keyword, Word::later},
+    // SS7
+    {"fisu",  Kind::keyword,  Word::later}, {"hfisu", Kind::keyword,  Word::later},
+    {"lssu",  Kind::keyword,  Word::later}, {"hlssu", Kind::keyword,  Word::later},
+    {"lsu",   Kind::keyword,  Word::later}, {"msu",   Kind::keyword,  Word::later},
+    {"hmsu",  Kind::keyword,  Word::later},
+    {"sio",   Kind::compares, Word::later}, {"hsio",  Kind::compares, Word::later},
+    {"opc",   Kind::compares, Word::later}, {"hopc",  Kind::compares, Word::later},
+    {"dpc",   Kind::compares, Word::later}, {"hdpc",  Kind::compares, Word::later},
+    {"sls",   Kind::compares, Word::later}, {"hsls",  Kind::compares, Word::later},
+
+    // named constants: offsets first, then values
+    {"icmptype",  Kind::number, Word::none, 0}, {"icmpcode",  Kind::number, Word::none, 1},
+    {"icmp6type", Kind::number, Word::none, 0}, {"icmp6code", Kind::number, Word::none, 1},
+    {"tcpflags",  Kind::number, Word::none, 13},
+    {"tcp-fin",  Kind::number, Word::none, 0x01}, {"tcp-syn", Kind::number, Word::none, 0x02},
+    {"tcp-rst",  Kind::number, Word::none, 0x04}, {"tcp-push", Kind::number, Word::none, 0x08},
+    {"tcp-ack",  Kind::number, Word::none, 0x10}, {"tcp-urg", Kind::number, Word::none, 0x20},
+    {"tcp-ece",  Kind::number, Word::none, 0x40}, {"tcp-cwr", Kind::number, Word::none, 0x80},
+    {"icmp-echoreply",     Kind::number, Word::none, 0},
+    {"icmp-unreach",       Kind::number, Word::none, 3},
+    {"icmp-sourcequench",  Kind::number, Word::none, 4},
+    {"icmp-redirect",      Kind::number, Word::none, 5},
+    {"icmp-echo",          Kind::number, Word::none, 8},
+    {"icmp-routeradvert",  Kind::number, Word::none, 9},
+    {"icmp-routersolicit", Kind::number, Word::none, 10},
+    {"icmp-timxceed",      Kind::number, Word::none, 11},
+    {"icmp-paramprob",     Kind::number, Word::none, 12},
+    {"icmp-tstamp",        Kind::number, Word::none, 13},
+    {"icmp-tstampreply",   Kind::number, Word::none, 14},
+    {"icmp-ireq",          Kind::number, Word::none, 15},
+    {"icmp-ireqreply",     Kind::number, Word::none, 16},
+    {"icmp-maskreq",       Kind::number, Word::none, 17},
+    {"icmp-maskreply",     Kind::number, Word::none, 18},
+    {"icmp6-destinationunreach",           Kind::number, Word::none, 1},
+    {"icmp6-packettoobig",                 Kind::number, Word::none, 2},
+    {"icmp6-timeexceeded",                 Kind::number, Word::none, 3},
+    {"icmp6-parameterproblem",             Kind::number, Word::none, 4},
+    {"icmp6-echo",                         Kind::number, Word::none, 128},
+    {"icmp6-echoreply",                    Kind::number, Word::none, 129},
+    {"icmp6-multicastlistenerquery",       Kind::number, Word::none, 130},
+    {"icmp6-multicastlistenerreportv1",    Kind::number, Word::none, 131},
+    {"icmp6-multicastlistenerdone",        Kind::number, Word::none, 132},
+    {"icmp6-routersolicit",                Kind::number, Word::none, 133},
+    {"icmp6-routeradvert",                 Kind::number, Word::none, 134},
+    {"icmp6-neighborsolicit",              Kind::number, Word::none, 135},
+    {"icmp6-neighboradvert",               Kind::number, Word::none, 136},
+    {"icmp6-redirect",                     Kind::number, Word::none, 137},
+    {"icmp6-routerrenum",                  Kind::number, Word::none, 138},
+    {"icmp6-nodeinformationquery",         Kind::number, Word::none, 139},
+    {"icmp6-nodeinformationresponse",      Kind::number, Word::none, 140},
+    {"icmp6-ineighbordiscoverysolicit",    Kind::number, Word::none, 141},
+    {"icmp6-ineighbordiscoveryadvert",     Kind::number, Word::none, 142},
+    {"icmp6-multicastlistenerreportv2",    Kind::number, Word::none, 143},
+    {"icmp6-homeagentdiscoveryrequest",    Kind::number, Word::none, 144},
+    {"icmp6-homeagentdiscoveryreply",      Kind::number, Word::none, 145},
+    {"icmp6-mobileprefixsolicit",          Kind::number, Word::none, 146},
+    {"icmp6-mobileprefixadvert",           Kind::number, Word::none, 147},
+    {"icmp6-certpathsolicit",              Kind::number, Word::none, 148},
+    {"icmp6-certpathadvert",               Kind::number, Word::none, 149},
+    {"icmp6-multicastrouteradvert",        Kind::number, Word::none, 151},
+    {"icmp6-multicastroutersolicit",       Kind::number, Word::none, 152},
+    {"icmp6-multicastrouterterm",          Kind::number, Word::none, 153},
+};
+// clang-format on
+
+constexpr auto by_spelling = [] {
+    std::array<WordRow, std::size(table)> rows{};
+    std::copy(std::begin(table), std::end(table), rows.begin());
+    std::sort(rows.begin(), rows.end(),
+              [](WordRow const& a, WordRow const& b) { return a.spelling < b.spelling; });
+    return rows;
+}();
+
+constexpr std::size_t longest = [] {
+    std::size_t n = 0;
+    for (WordRow const& row : table) n = std::max(n, row.spelling.size());
+    return n;
+}();
+
+constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+}  // namespace
+
+WordRow const* find_word(std::string_view spelling) {
+    if (spelling.size() > longest) return nullptr;
+    auto const* at = std::lower_bound(
+        by_spelling.begin(), by_spelling.end(), spelling,
+        [](WordRow const& row, std::string_view text) { return row.spelling < text; });
+    return at != by_spelling.end() && at->spelling == spelling ? at : nullptr;
+}
+
+std::string_view spelling(Word word) {
+    auto const* at = std::find_if(std::begin(table), std::end(table),
+                                  [&](WordRow const& row) { return row.word == word; });
+    return at == std::end(table) ? "" : at->spelling;
+}
+
+unsigned edit_distance(std::string_view a, std::string_view b) {
+    if (a.size() > longest || b.size() > longest) return ~0U;
+    // d[i][j]: cost of turning the first i letters of a into the first j of b.
+    std::array<std::array<unsigned, longest + 1>, longest + 1> d{};
+    for (std::size_t i = 0; i <= a.size(); ++i) {
+        for (std::size_t j = 0; j <= b.size(); ++j) {
+            if (i == 0 || j == 0) {
+                d[i][j] = static_cast<unsigned>(i + j);
+                continue;
+            }
+            bool const same = lower(a[i - 1]) == lower(b[j - 1]);
+            d[i][j] =
+                std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (same ? 0U : 1U)});
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+                lower(a[i - 2]) == lower(b[j - 1]))
+                d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+        }
+    }
+    return d[a.size()][b.size()];
+}
+
+std::string_view nearest_word(std::string_view misspelt) {
+    std::string_view best;
+    // One slip in a short word, two in a longer one: more would suggest words nobody meant.
+    unsigned limit = misspelt.size() < 3 ? 0 : misspelt.size() < 6 ? 1 : 2;
+    for (WordRow const& row : table) {
+        unsigned const distance = edit_distance(misspelt, row.spelling);
+        if (distance > limit || (distance == limit && !best.empty())) continue;
+        best = row.spelling;
+        limit = distance;
+    }
+    return best;
+}
+
+}  // namespace tamis::frontend
