@@ -91,24 +91,34 @@ std::string end_text(Insn const& insn) {
     return fmt::format("r{0} = {1}{2} r{0}", insn.dst, name, insn.imm);
 }
 
+std::string mov_text(Insn const& insn, std::string const& dst, std::string const& src) {
+    bool const wide = class_of(insn) == Class::alu64;
+    if (wide && insn.off == 1)
+        return fmt::format("{} = addr_space_cast({}, {}, {})", dst, src,
+                           static_cast<std::uint32_t>(insn.imm) >> 16, insn.imm & 0xffff);
+    if (wide && insn.off == -1) return fmt::format("{} = &(void __percpu *)({})", dst, src);
+    bool const cast = insn.off == 8 || insn.off == 16 || insn.off == 32;
+    return cast ? fmt::format("{} = (s{}){}", dst, insn.off, src)
+                : fmt::format("{} = {}", dst, src);
+}
+
 std::string alu_text(Insn const& insn) {
     if (op_of(insn) == u(Alu::end)) return end_text(insn);
     bool const wide = class_of(insn) == Class::alu64;
     std::string const dst = reg(insn.dst, wide), src = reg(insn.src, wide);
     if (op_of(insn) == u(Alu::neg)) return fmt::format("{0} = -{0}", dst);
-    AluOp const& op = *find_alu(insn.code);
-    if (op.op == Alu::mov && insn.off == 1)
-        return fmt::format("{} = addr_space_cast({}, {}, {})", dst, src, insn.imm >> 16,
-                           insn.imm & 0xffff);
-    std::string_view const name = insn.off == 1 ? op.sign_name : op.name;
-    if (!source_is_reg(insn)) return fmt::format("{} {} {}", dst, name, insn.imm);
-    std::string const cast =
-        op.op == Alu::mov && insn.off != 0 ? fmt::format("(s{})", insn.off) : "";
-    return fmt::format("{} {} {}{}", dst, name, cast, src);
+    AluOp const* op = find_alu(insn.code);
+    if (op == nullptr) return "";
+    if (op->op == Alu::mov && source_is_reg(insn)) return mov_text(insn, dst, src);
+    bool const is_signed = insn.off == 1 && !op->sign_name.empty();
+    return fmt::format("{} {} {}", dst, is_signed ? op->sign_name : op->name,
+                       source_is_reg(insn) ? src : std::to_string(insn.imm));
 }
 
 std::string atomic_text(Insn const& insn) {
-    return fmt::format(fmt::runtime(find_atomic(insn.imm)->text), fmt::arg("dst", reg(insn.dst)),
+    AtomicOp const* op = find_atomic(insn.imm);
+    if (op == nullptr) return "";
+    return fmt::format(fmt::runtime(op->text), fmt::arg("dst", reg(insn.dst)),
                        fmt::arg("src", reg(insn.src)),
                        fmt::arg("off", fmt::format("{:+d}", insn.off)),
                        fmt::arg("size", fmt::format("u{}", bits(insn))),
@@ -132,6 +142,7 @@ std::string ld_text(std::span<Insn const> insns, Program const* program) {
         return fmt::format("r0 = *(u{} *)skb[{}]", bits(insn), insn.imm);
     if (mode_of(insn) == Mode::ind)
         return fmt::format("r0 = *(u{} *)skb[r{} + {}]", bits(insn), insn.src, insn.imm);
+    if (!is_ld_imm64(insn) || insns.size() < 2) return "";
     std::string const map = map_text(insn, insns[1], program);
     if (!map.empty()) return fmt::format("r{} = {}", insn.dst, map);
     auto const high = static_cast<std::uint32_t>(insns[1].imm);
@@ -181,33 +192,47 @@ std::string jump_text(Insn const& insn, Program const* program) {
         case Jump::may_goto:
             return fmt::format("may_goto pc{:+d}", insn.off);
     }
+    JumpOp const* op = find_jump(insn.code);
+    if (op == nullptr) return "";
     std::string const operand = source_is_reg(insn)
                                     ? reg(insn.src, wide)
                                     : fmt::format("0x{:x}", static_cast<std::uint32_t>(insn.imm));
-    return fmt::format("if {} {} {} goto pc{:+d}", reg(insn.dst, wide), find_jump(insn.code)->name,
-                       operand, insn.off);
+    return fmt::format("if {} {} {} goto pc{:+d}", reg(insn.dst, wide), op->name, operand,
+                       insn.off);
 }
 
-}  // namespace
+std::string memory_text(Insn const& insn) {
+    bool const plain = mode_of(insn) == Mode::mem;
+    switch (class_of(insn)) {
+        case Class::ldx:
+            if (!plain && mode_of(insn) != Mode::memsx) return "";
+            return fmt::format("r{} = {}", insn.dst, memory(insn, insn.src, plain ? 'u' : 's'));
+        case Class::st:
+            return plain ? fmt::format("{} = {}", memory(insn, insn.dst), insn.imm) : "";
+        case Class::stx:
+            if (mode_of(insn) == Mode::atomic) return atomic_text(insn);
+            return plain ? fmt::format("{} = r{}", memory(insn, insn.dst), insn.src) : "";
+        case Class::ld:
+        case Class::jmp:
+        case Class::jmp32:
+        case Class::alu:
+        case Class::alu64:
+            break;
+    }
+    return "";
+}
 
-std::string disassemble(std::span<Insn const> insns, Program const* program) {
-    if (insns.empty()) return "";
+// Empty where the kernel has no words either.  Reserved fields are not looked at: the kernel's own
+// translation of classic programs leaves things there.
+std::string text_of(std::span<Insn const> insns, Program const* program) {
     Insn const& insn = insns[0];
-    // What is no instruction has no words, only fields.
-    if (!known(insns))
-        return fmt::format("unknown: dst {}, src {}, off {}, imm {}", insn.dst, insn.src, insn.off,
-                           insn.imm);
     switch (class_of(insn)) {
         case Class::ld:
             return ld_text(insns, program);
         case Class::ldx:
-            return fmt::format("r{} = {}", insn.dst,
-                               memory(insn, insn.src, mode_of(insn) == Mode::memsx ? 's' : 'u'));
         case Class::st:
-            return fmt::format("{} = {}", memory(insn, insn.dst), insn.imm);
         case Class::stx:
-            if (mode_of(insn) == Mode::atomic) return atomic_text(insn);
-            return fmt::format("{} = r{}", memory(insn, insn.dst), insn.src);
+            return memory_text(insn);
         case Class::jmp:
         case Class::jmp32:
             return jump_text(insn, program);
@@ -218,6 +243,17 @@ std::string disassemble(std::span<Insn const> insns, Program const* program) {
     return "";
 }
 
+}  // namespace
+
+std::string disassemble(std::span<Insn const> insns, Program const* program) {
+    if (insns.empty()) return "";
+    std::string const text = text_of(insns, program);
+    if (!text.empty()) return text;
+    Insn const& insn = insns[0];
+    return fmt::format("unknown: dst {}, src {}, off {}, imm {}", insn.dst, insn.src, insn.off,
+                       insn.imm);
+}
+
 std::string listing(Program const& program) {
     std::string out;
     std::span<Insn const> const insns = program.insns;
@@ -225,9 +261,9 @@ std::string listing(Program const& program) {
         if (program.functions.size() > 1)
             for (Function const& function : program.functions)
                 if (function.begin == i) out += function.name + ":\n";
-        auto const rest = insns.subspan(i);
-        out += fmt::format("{:4}: ({:02x}) {}\n", i, insns[i].code, disassemble(rest, &program));
-        if (is_ld_imm64(insns[i]) && known(rest)) ++i;
+        out += fmt::format("{:4}: ({:02x}) {}\n", i, insns[i].code,
+                           disassemble(insns.subspan(i), &program));
+        if (is_ld_imm64(insns[i])) ++i;
     }
     return out;
 }

@@ -225,6 +225,24 @@ inline constexpr Sample samples[] = {
     {{0x18, 9, 0, 0, 0x55667788, 0x11223344}, "r9 = 0x1122334455667788"},
 };
 
+// Not known(), for their reserved fields, but listed all the same: the kernel's own translation of
+// classic programs is full of them.
+inline constexpr Sample loose_samples[] = {
+    {{0x07, 0, 7, 0, 5}, "r0 += 5"},
+    {{0x0c, 0, 7, 0, 99}, "w0 += w7"},
+    {{0x04, 0, 7, 1, 5}, "w0 += 5"},
+    {{0x84, 0, 7, 0, 3}, "w0 = -w0"},
+    {{0xbf, 6, 1, 9, 0}, "r6 = r1"},
+    {{0xbc, 6, 1, 32, 0}, "w6 = (s32)w1"},
+    {{0xbf, 2, 1, -1, 0}, "r2 = &(void __percpu *)(r1)"},
+    {{0xb7, 6, 1, 8, 7}, "r6 = 7"},
+    {{0x1d, 0, 7, 2, 77}, "if r0 == r7 goto pc+2"},
+    {{0x15, 0, 7, 2, 77}, "if r0 == 0x4d goto pc+2"},
+    {{0xdc, 4, 1, 0, 24}, "r4 = be24 r4"},
+    {{0x7b, 10, 1, -8, 5}, "*(u64 *)(r10 -8) = r1"},
+    {{0xcb, 1, 2, 0, 0}, "lock *(u16 *)(r1 +0) += r2"},
+};
+
 // What the kernel prints only after it has put something else in place of the immediate, or not at
 // all: the words are its words, but only the unit test compares them.
 inline constexpr Sample bound_samples[] = {

@@ -11,6 +11,7 @@ namespace tamis::ebpf {
 namespace {
 
 using test::bound_samples;
+using test::loose_samples;
 using test::Sample;
 using test::samples;
 
@@ -20,6 +21,11 @@ TEST(EbpfText, EveryInstructionInTheKernelsWords) {
     };
     for (Sample const& sample : samples) check(sample);
     for (Sample const& sample : bound_samples) check(sample);
+    for (Sample const& sample : loose_samples) check(sample);
+}
+
+TEST(EbpfText, LooseInstructionsAreNotKnown) {
+    for (Sample const& sample : loose_samples) EXPECT_FALSE(known(sample.insns())) << sample.text;
 }
 
 // An opcode that known() takes in any form has a sample.
