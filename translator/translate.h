@@ -15,7 +15,7 @@ struct Options {
     Action match, no_match;  // of the hook's row
     bool stats = true;  // count packets and bytes in the map `counters`: index 0 passed, 1 matched
     std::string name =
-        "filter";  // the entry function's name: a C identifier, at most 15 characters
+        "tamis_filter";  // of the entry function: a C identifier, at most 15 characters
 };
 
 // The whole program for a hook: filter, counters, action.  Fails, pointing at the instruction's

@@ -75,13 +75,13 @@ class LiveTraffic(unittest.TestCase):
         return subprocess.Popen(["ip", "netns", "exec", self.ns[side], *command], stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True, **kwargs)
 
-    def attach(self, hook, expression, *options):
-        process = subprocess.Popen([TAMIS, "attach", "-i", "vb", "--netns", self.ns["b"], "--hook", hook, *options,
+    def attach(self, hook, expression, *options, interface="vb"):
+        process = subprocess.Popen([TAMIS, "attach", "-i", interface, "--netns", self.ns["b"], "--hook", hook, *options,
                                     expression], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.kill)
-        wait_for_line(process, rf"^attached {hook} vb \w+ id \d+$")
+        wait_for_line(process, rf"^attached {hook} {interface} \w+ id \d+$")
         return process
 
     def capture(self, expression):
@@ -145,6 +145,19 @@ class LiveTraffic(unittest.TestCase):
 
     def test_tcp_port(self):
         self.check_expression("tcp port 8080", 4)
+
+    def test_the_last_byte_that_xdp_can_reach(self):
+        """Loopback carries frames of 65,549 bytes; the verifier follows packet pointers only to byte 65,534."""
+        for expression, matched in (("ether[65534] = 0x78", 1), ("ether[65535] = 0x78", 1), ("ether[65534:2] = 0x7878", 1),
+                                    ("ether[65535] = 0x79", 0), ("ether[len - 14] = 0x78 and greater 65000", 1)):
+            process = self.attach("xdp", expression, "--mode", "generic", interface="lo")
+            sent = self.inside("b", sys.executable, "-c",
+                               "import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);r=socket.socket("
+                               "socket.AF_INET,socket.SOCK_DGRAM);r.bind(('127.0.0.1',5301));s.sendto(b'x'*65507,('127.0.0.1',5301))")
+            self.assertEqual(sent.wait(timeout=10), 0, sent.communicate())
+            code, out = finish(process)
+            self.assertEqual(code, 0)
+            self.assertRegex(out.strip().splitlines()[-1], rf"^matched {matched} packets {matched * 65549} bytes", expression)
 
     def test_nothing_is_left_after_sigkill(self):
         process = self.attach("xdp", "icmp")
