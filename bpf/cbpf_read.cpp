@@ -147,6 +147,7 @@ constexpr Spelling spellings[] = {
     {"jle", "x, $f, $t", 0x2d},
     {"ret", "", 0x16},
     {"unimp", "$c", 0},
+    {"unimp", "$c jt $T jf $F", 0},
 };
 
 void add(Forms& forms, std::string_view name, std::string pattern, std::uint16_t code) {
@@ -574,6 +575,7 @@ Result<std::string> without_comments(std::string_view text) {
             if (close == text.npos)
                 return fail_at({text.substr(i, 2), static_cast<std::uint32_t>(i)},
                                "this comment has no '*/'");
+            at_line_start |= text.substr(i, close - i).find('\n') != text.npos;
             i = blank(i, close + 2);
         } else if (text[i] == ';' || (text[i] == '#' && at_line_start)) {
             i = blank(i, std::min(text.find('\n', i), text.size()));

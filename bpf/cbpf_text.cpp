@@ -1,9 +1,7 @@
 // Classic programs as text: what tcpdump and tc print.  cbpf_read.cpp goes the other way.
 #include "bpf/cbpf_text.h"
 
-#include <algorithm>
 #include <iterator>
-#include <optional>
 
 #include <fmt/core.h>
 #include <fmt/format.h>
@@ -47,6 +45,15 @@ std::string line(std::size_t index, std::string_view name, std::string_view oper
     return fmt::format("({:03}) {:<8} {}", index, name, operands);
 }
 
+std::string branch_line(Insn const& insn, std::size_t index, std::string_view name,
+                        std::string_view operands) {
+    Targets const to = targets(insn, index, Kind::branch);
+    return line(index, name, fmt::format("{:<16} jt {}\tjf {}", operands, to.taken, to.fallen));
+}
+
+// libpcap goes by the bits of an opcode that it does not know: the class of jumps, but not a `ja`.
+bool resembles_branch(std::uint16_t code) { return (code & 0x07) == 0x05 && (code & 0xf0) != 0; }
+
 using EachForm = fmt::format_string<std::uint16_t const&, std::uint8_t const&, std::uint8_t const&,
                                     std::uint32_t const&>;
 
@@ -64,11 +71,10 @@ std::string disassemble(Insn const& insn, std::size_t index) {
     for (Quirk const& quirk : quirks)
         if (quirk.code == insn.code) return line(index, quirk.name, quirk.operands);
     Op const* const op = find(insn.code);
-    if (!op) return line(index, "unimp", fmt::format("{:#x}", insn.code));
-    std::string const text = operands(*op, insn, index);
-    if (op->kind != Kind::branch) return line(index, op->name, text);
-    Targets const to = targets(insn, index, op->kind);
-    return line(index, op->name, fmt::format("{:<16} jt {}\tjf {}", text, to.taken, to.fallen));
+    bool const is_branch = op ? op->kind == Kind::branch : resembles_branch(insn.code);
+    std::string_view const name = op ? op->name : "unimp";
+    std::string const text = op ? operands(*op, insn, index) : fmt::format("{:#x}", insn.code);
+    return is_branch ? branch_line(insn, index, name, text) : line(index, name, text);
 }
 
 std::string listing(Program const& program) {
