@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Proves the install steps: ./quickstart, then ./check without kernel tests, on a Debian 12 with
+# nothing installed.  Needs root and the network; works in a folder of its own.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. scripts/install.sh
+[ "$(id -u)" -eq 0 ] || { echo "debootstrap and chroot need root" && exit 3; }
+install_packages long
+
+# The mirror that this machine installs from.
+mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+    awk '$1 == "bookworm" { print $2; exit }')
+[ -n "$mirror" ] || { echo "no Debian 12 mirror in the sources of apt here" && exit 3; }
+
+root=$(mktemp -d)
+clean_up() {
+    umount "$root/proc" 2>/dev/null || true
+    rm -rf --one-file-system "$root"
+}
+trap clean_up EXIT
+
+debootstrap --variant=minbase bookworm "$root" "$mirror" >"$root.log" 2>&1 ||
+    { tail -n 20 "$root.log" && exit 1; }
+rm "$root.log"
+mount -t proc proc "$root/proc"
+cp -L /etc/resolv.conf "$root/etc/"
+git clone --quiet . "$root/root/tamis"
+
+inside() {
+    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+        TAMIS_KERNEL=no bash -c "cd /root/tamis && $1"
+}
+inside "./quickstart 'udp port 53'"
+inside ./check
