@@ -22,8 +22,8 @@ enum class Context : std::uint8_t { dead, savefile, live };
 struct Options {
     int link_type = en10mb;
     Context context = Context::dead;
-    std::uint32_t snaplen = 262144;        // what a match returns, in bytes
-    std::optional<std::uint32_t> netmask;  // for `ip broadcast`, host order
+    std::uint32_t snaplen = 262144;          // what a match returns, in bytes
+    std::optional<std::uint32_t> netmask{};  // for `ip broadcast`, host order
     bool optimise = true;
 };
 
