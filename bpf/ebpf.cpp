@@ -109,7 +109,6 @@ bool known_jump(Insn const& insn) {
         case Jump::call:
             return wide && known_call(insn);
         case Jump::exit:
-            return wide && !source_is_reg(insn) && zero_operands(insn) && insn.imm == 0;
         case Jump::may_goto:
             return wide && !source_is_reg(insn) && zero_operands(insn) && insn.imm == 0;
     }

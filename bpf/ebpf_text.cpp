@@ -247,7 +247,7 @@ std::string text_of(std::span<Insn const> insns, Program const* program) {
 
 std::string disassemble(std::span<Insn const> insns, Program const* program) {
     if (insns.empty()) return "";
-    std::string const text = text_of(insns, program);
+    std::string text = text_of(insns, program);
     if (!text.empty()) return text;
     Insn const& insn = insns[0];
     return fmt::format("unknown: dst {}, src {}, off {}, imm {}", insn.dst, insn.src, insn.off,

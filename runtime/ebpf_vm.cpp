@@ -248,7 +248,7 @@ class Machine {
     }
 
   private:
-    tl::unexpected<Diagnostic> stopped(std::size_t at, std::string_view why) const {
+    [[nodiscard]] tl::unexpected<Diagnostic> stopped(std::size_t at, std::string_view why) const {
         std::string const text =
             at < insns_.size() ? disassemble(insns_.subspan(at), &program_) : "end of program";
         return fail({fmt::format("instruction {} '{}': {}", at, text, why), std::nullopt, {}});
@@ -309,7 +309,7 @@ class Machine {
         return depth < frames_.size() ? &frames_[depth] : nullptr;
     }
 
-    bool is_map_value(u64 at) const {
+    [[nodiscard]] bool is_map_value(u64 at) const {
         return region_of(at) >= region::map_value &&
                region_of(at) - region::map_value < maps_.size();
     }
@@ -330,7 +330,9 @@ class Machine {
     }
 
     // Where an address is in the span that the two functions above give for it.
-    s64 offset_in(u64 at) const { return is_map_value(at) ? offset_in_value(at) : offset_of(at); }
+    [[nodiscard]] s64 offset_in(u64 at) const {
+        return is_map_value(at) ? offset_in_value(at) : offset_of(at);
+    }
 
     bool inside(u64 at, u64 size, std::size_t limit) {
         s64 const offset = offset_in(at);
@@ -341,7 +343,7 @@ class Machine {
         return false;
     }
 
-    std::string place_name(u64 at) const {
+    [[nodiscard]] std::string place_name(u64 at) const {
         u64 const where = region_of(at);
         if (where == region::context) return "the context";
         if (where == region::packet) return fmt::format("a packet of {}", packet_.bytes.size());
@@ -393,18 +395,17 @@ class Machine {
         store_le(bytes_to_write(at, size), value);
     }
 
-    u32 metadata(cbpf::Anc number) const { return packet_.ancillary[u(number) / 4]; }
+    [[nodiscard]] u32 metadata(cbpf::Anc number) const { return packet_.ancillary[u(number) / 4]; }
 
     // The kernel turns the 32-bit fields data and data_end into whole pointers.
-    std::optional<u64> packet_pointer(s64 offset) const {
-        if (hook_.hook == Hook::socket || offset < 0) return std::nullopt;
+    [[nodiscard]] std::optional<u64> packet_pointer(s64 offset) const {
+        if (hook_.hook == Hook::socket) return std::nullopt;
         if (offset == hook_.fields.data) return address(region::packet);
         if (offset == hook_.fields.data_end) return address(region::packet, packet_.bytes.size());
         return std::nullopt;
     }
 
-    std::optional<u32> context_field(s64 offset) const {
-        if (offset < 0) return std::nullopt;
+    [[nodiscard]] std::optional<u32> context_field(s64 offset) const {
         if (offset == hook_.fields.len) return packet_.length;
         std::span<Field const> const fields =
             is_xdp_ ? std::span<Field const>(xdp_fields) : std::span<Field const>(sk_buff_fields);
@@ -416,13 +417,14 @@ class Machine {
     }
 
     u64 load_context(s64 offset, unsigned size) {
-        std::optional<u64> const pointer = packet_pointer(offset);
-        if (pointer && size == 4) return *pointer;
-        std::optional<u32> const value = context_field(offset - offset % 4);
-        if (size > 4 || offset % s64{size} != 0 || !value)
-            return fault(
-                fmt::format("{} bytes at offset {} are no field of the context", size, offset));
-        return zero_extend(*value >> (8 * (offset % 4)), 8 * size);
+        if (offset >= 0 && size <= 4 && offset % s64{size} == 0) {
+            std::optional<u64> const pointer = packet_pointer(offset);
+            if (pointer && size == 4) return *pointer;
+            std::optional<u32> const value = context_field(offset - offset % 4);
+            if (value) return zero_extend(*value >> (8 * (offset % 4)), 8 * size);
+        }
+        return fault(
+            fmt::format("{} bytes at offset {} are no field of the context", size, offset));
     }
 
     // ---- Instructions ----
@@ -528,7 +530,7 @@ class Machine {
     }
 
     // Where a 32-bit packet offset leads: negative ones count from a header.
-    std::optional<u64> packet_offset(u32 k) const {
+    [[nodiscard]] std::optional<u64> packet_offset(u32 k) const {
         if (k < 0x80000000) return k;
         if (k >= cbpf::network_base && packet_.network)
             return u64{*packet_.network} + (k - cbpf::network_base);
@@ -649,13 +651,13 @@ class Machine {
     }
 
     // XDP_REDIRECT, or TC_ACT_REDIRECT; nothing is sent.
-    u64 redirect(u64, u64 flags) {
+    u64 redirect(u64 /*interface*/, u64 flags) {
         if (hook_.hook == Hook::socket) return fault("hook 'socket' has no such helper");
         if (is_xdp_) return flags == 0 ? 4 : 0;
         return flags <= 1 ? 7 : 2;
     }
 
-    bool in_packet(u64 offset, u64 size) const {
+    [[nodiscard]] bool in_packet(u64 offset, u64 size) const {
         return offset <= packet_.bytes.size() && size <= packet_.bytes.size() - offset;
     }
 

@@ -2,6 +2,7 @@
 #include "runtime/ebpf_vm.h"
 
 #include <functional>
+#include <random>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -306,6 +307,7 @@ TEST(EbpfVm, ContextFields) {
     EXPECT_THAT(context_error(Hook::socket, 8, Size::dword), HasSubstr("no field of the context"));
     EXPECT_THAT(context_error(Hook::socket, 9, Size::half), HasSubstr("no field of the context"));
     EXPECT_THAT(context_error(Hook::socket, -4, Size::word), HasSubstr("no field of the context"));
+    EXPECT_THAT(context_error(Hook::socket, -3, Size::byte), HasSubstr("no field of the context"));
     EXPECT_THAT(context_error(Hook::socket, 76, Size::word), HasSubstr("no field of the context"));
     EXPECT_THAT(context_error(Hook::xdp, 20, Size::word), HasSubstr("no field of the context"));
     EXPECT_THAT(context_error(Hook::xdp, 0, Size::half), HasSubstr("no field of the context"));
@@ -527,6 +529,38 @@ TEST(EbpfVm, AddressesAreNotHostAddresses) {
                           b.exit();
                       }),
                 HasSubstr("no memory"));
+}
+
+// Garbage ends in a value or an error; the sanitizers' build is what makes this test strict.
+TEST(EbpfVm, AnyProgramEnds) {
+    std::mt19937 engine(7);
+    auto const random = [&] { return static_cast<std::uint32_t>(engine()); };
+    unsigned errors = 0;
+    for (int round = 0; round < 3000; ++round) {
+        Program program = program_of(
+            [](Builder& b) { b.mov(r6, r1).mov(r0, 0).load_map(r7, 0).mov(r8, r10).mov(r9, -1); });
+        for (int i = 0; i < 20; ++i) {
+            Insn insn = make_insn(random(), random() % 11, random() % 11,
+                                  static_cast<int>(random() % 64) - 32,
+                                  static_cast<std::int32_t>(random()));
+            if (random() % 2 == 0) insn.imm = static_cast<std::int32_t>(random() % 20);
+            if (class_of(insn) == Class::ldx) insn.imm = 0;
+            // Loops would all run to the limit of steps.
+            bool const jumps = class_of(insn) == Class::jmp || class_of(insn) == Class::jmp32;
+            if (jumps && insn.off < 0) insn.off = 0;
+            if (jumps && insn.imm < 0) insn.imm = 1;
+            if (known({&insn, 1})) program.insns.push_back(insn);
+        }
+        program.insns.push_back(make_insn(0x95));
+        MapMemory maps = map_memory(program);
+        for (Hook const hook : {Hook::socket, Hook::xdp, Hook::tc_egress}) {
+            Result<std::uint64_t> const result = run(program, row(hook), packet(), maps);
+            if (result) continue;
+            ++errors;
+            EXPECT_THAT(result.error().message, HasSubstr("instruction "));
+        }
+    }
+    EXPECT_GT(errors, 100U);
 }
 
 }  // namespace
