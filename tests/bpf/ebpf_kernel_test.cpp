@@ -131,7 +131,7 @@ TEST(EbpfKernel, LocalCallsAreTheVerifierLogs) {
     std::map<std::size_t, std::string> const lines =
         listed(test::load_insns(program, BPF_PROG_TYPE_SOCKET_FILTER, 2).log);
     ASSERT_TRUE(lines.contains(0));
-    EXPECT_EQ(lines.at(0), with_code(program[0], disassemble({&program[0], 1})));
+    EXPECT_EQ(lines.at(0), with_code(program[0], disassemble(program)));
 }
 
 // What a refusal says about the instruction under test.
