@@ -1,0 +1,385 @@
+// Identifiers: what a name, number or address is after `tcp dst port` and the like.
+#include <fmt/core.h>
+
+#include "frontend/names.h"
+#include "frontend/resolve_parts.h"
+
+namespace tamis::frontend {
+namespace {
+
+constexpr std::uint32_t all_ones = ~std::uint32_t{0};
+constexpr std::int16_t any_protocol = -1;
+
+std::uint32_t prefix_mask(std::uint32_t length) {
+    return length == 0 ? 0 : all_ones << (32 - length);
+}
+
+Span part_of(Token const& token, std::size_t begin, std::size_t size) {
+    auto const from = token.span.begin + static_cast<std::uint32_t>(begin);
+    return {from, from + static_cast<std::uint32_t>(size)};
+}
+
+std::string_view addresses(Hosts hosts) {
+    switch (hosts) {
+        case Hosts::ipv4:
+            return "IPv4 addresses";
+        case Hosts::ipv6:
+            return "IPv6 addresses";
+        case Hosts::mac:
+            return "addresses of six bytes";
+        case Hosts::none:
+            break;
+    }
+    return "no addresses";
+}
+
+class Identifiers : private Part {
+  public:
+    Identifiers(Resolving& resolving, Qualifiers const& qualifiers, Id const& id)
+        : Part(resolving),
+          q_(qualifiers),
+          id_(id),
+          word_(*id.word),
+          shown_(text(id.span)),
+          type_(qualifiers.type.value_or(Type::host)) {}
+    bool run();
+
+  private:
+    struct Port {
+        std::uint32_t number = 0;
+        std::int16_t protocol = any_protocol;  // the only one that the service's name is known for
+    };
+    bool fits(Type type);
+    bool takes_addresses(Hosts kind, std::string_view what);
+    bool ipv4();
+    bool ipv6();
+    bool mac();
+    bool number();
+    bool name();
+    bool host4(std::uint32_t address, std::uint32_t mask);
+    bool dotted(Token const& token, std::uint32_t& address, std::uint32_t& mask);
+    bool port_name(std::string_view name);
+    bool port_range(std::string_view name);
+    bool port_of(std::string_view text, std::size_t at, Port& port);
+    bool ports(Port const& low, Port const& high);
+    bool proto(std::uint32_t number);
+    bool proto_name(std::string_view name);
+    bool is_ether() const { return q_.protocol != nullptr && q_.protocol->word == Word::link; }
+
+    Qualifiers const& q_;
+    Id const& id_;
+    Token const& word_;
+    std::string_view shown_;  // the whole identifier
+    Type type_;
+};
+
+bool Identifiers::run() {
+    bool const v4 = word_.kind == Kind::ipv4, v6 = word_.kind == Kind::ipv6;
+    if (id_.mask != nullptr && !v4)
+        return error(id_.mask->span, "'mask' goes with dotted IPv4 addresses only",
+                     "a prefix length says the same: 2001:db8::/32");
+    if (id_.prefix != nullptr && !v4 && !v6)
+        return error(id_.prefix->span, fmt::format("'{}' cannot have a prefix", text(word_)),
+                     word_.kind == Kind::number && type_ == Type::net
+                         ? fmt::format("write the network with dots: {}.0.0.0", text(word_))
+                         : "only addresses have one");
+    if (v4) return ipv4();
+    if (v6) return ipv6();
+    if (word_.kind == Kind::mac) return mac();
+    if (word_.kind == Kind::number) return number();
+    if (word_.kind == Kind::mac8)
+        return error(id_.span, fmt::format("'{}' is an address of ARCnet or MS/TP", shown_),
+                     "Ethernet addresses have six bytes: 0:1:2:aa:bb:cc");
+    return name();
+}
+
+// Whether the protocol goes with the type, by the table of protocols.
+bool Identifiers::fits(Type type) {
+    if (q_.protocol == nullptr) return true;
+    Protocol const& protocol = *q_.protocol;
+    bool good = false;
+    std::string_view takes;
+    switch (type) {
+        case Type::host:
+        case Type::net:
+            good = protocol.hosts != Hosts::none;
+            takes = "ip, ip6, arp, rarp or ether";
+            break;
+        case Type::port:
+        case Type::portrange:
+            good = protocol.ports;
+            takes = "tcp, udp or sctp";
+            break;
+        case Type::proto:
+            good = protocol.takes_proto;
+            takes = "ip, ip6 or ether";
+            break;
+    }
+    if (good) return true;
+    Token const& keyword = token(q_.protocol_token);
+    if ((protocol.word == Word::decnet && type == Type::host) ||
+        (protocol.word == Word::iso && type == Type::proto))
+        return unsupported(keyword);
+    return error(keyword.span,
+                 fmt::format("'{}' does not go with '{}'", text(keyword), spelling(type)),
+                 fmt::format("before '{}' stands nothing or {}", spelling(type), takes));
+}
+
+// ------------------------------------------------------------------------------------- addresses
+
+bool Identifiers::takes_addresses(Hosts kind, std::string_view what) {
+    if (type_ != Type::host && type_ != Type::net)
+        return error(id_.span, fmt::format("'{}' takes no address", spelling(type_)));
+    if (!fits(type_)) return false;
+    if (q_.protocol == nullptr || q_.protocol->hosts == kind) return true;
+    return error(id_.span,
+                 fmt::format("'{}' is {}, '{}' has {}", shown_, what,
+                             text(token(q_.protocol_token)), addresses(q_.protocol->hosts)));
+}
+
+bool Identifiers::host4(std::uint32_t address, std::uint32_t mask) {
+    if (!takes_addresses(Hosts::ipv4, "an IPv4 address")) return false;
+    tests(id_.span).host4(q_.protocol, address, mask, q_.direction);
+    return true;
+}
+
+// Two to four decimal numbers; what is left out is a part of the mask.
+bool Identifiers::dotted(Token const& token, std::uint32_t& address, std::uint32_t& mask) {
+    std::string_view const word = text_of(token, c_.text);
+    address = 0;
+    unsigned parts = 0;
+    for (std::size_t at = 0; at < word.size(); ++parts) {
+        std::size_t const dot = std::min(word.find('.', at), word.size());
+        std::string_view const digits = word.substr(at, dot - at);
+        Span const span = part_of(token, at, digits.size());
+        std::uint32_t value = 0;
+        for (char const c : digits) {
+            if (c < '0' || c > '9')
+                return error(span, fmt::format("'{:.20}' is not a decimal number", digits),
+                             "an IPv4 address is four decimal numbers");
+            value = std::min(256U, value * 10 + static_cast<std::uint32_t>(c - '0'));
+        }
+        if (value > 255)
+            return error(span, fmt::format("'{:.20}' does not fit in a byte", digits),
+                         "an IPv4 address is four numbers from 0 to 255");
+        address = address << 8 | value;
+        at = dot + 1;
+    }
+    mask = prefix_mask(8 * parts);
+    address <<= 32 - 8 * parts;
+    return true;
+}
+
+bool Identifiers::ipv4() {
+    std::uint32_t address = 0, mask = 0;
+    if (!dotted(word_, address, mask)) return false;
+    if (id_.prefix == nullptr && id_.mask == nullptr) return host4(address, mask);
+
+    std::uint32_t ignored = 0;
+    if (id_.mask != nullptr && !dotted(*id_.mask, mask, ignored)) return false;
+    if (id_.prefix != nullptr) {
+        if (id_.prefix->value > 32)
+            return error(id_.prefix->span,
+                         fmt::format("'{}' is too long a prefix", text(*id_.prefix)),
+                         "an IPv4 prefix has at most 32 bits");
+        mask = prefix_mask(id_.prefix->value);
+    }
+    if (q_.type != Type::net)
+        return error(id_.span, fmt::format("'{}' is a network", shown_),
+                     fmt::format("write 'net {}'", shown_));
+    if ((address & ~mask) != 0) {
+        std::uint32_t const network = address & mask;
+        return error(id_.span, fmt::format("'{}' has bits outside of its mask", shown_),
+                     fmt::format("the network is {}.{}.{}.{}", network >> 24, network >> 16 & 255,
+                                 network >> 8 & 255, network & 255));
+    }
+    return host4(address, mask);
+}
+
+bool Identifiers::ipv6() {
+    if (!takes_addresses(Hosts::ipv6, "an IPv6 address")) return false;
+    std::uint32_t const length = id_.prefix != nullptr ? id_.prefix->value : 128;
+    if (length > 128)
+        return error(id_.prefix->span, fmt::format("'{}' is too long a prefix", text(*id_.prefix)),
+                     "an IPv6 prefix has at most 128 bits");
+    if (type_ == Type::host && length != 128)
+        return error(id_.span, fmt::format("'{}' is a network", shown_),
+                     fmt::format("write 'net {}'", shown_));
+    Ipv6 const address = parse_ipv6(text_of(word_, c_.text)).value_or(Ipv6{});
+    Ipv6 mask{};
+    for (std::uint32_t i = 0; i < 4; ++i) {
+        mask[i] = prefix_mask(std::min(32U, length - std::min(length, 32 * i)));
+        if ((address[i] & ~mask[i]) != 0)
+            return error(id_.span, fmt::format("'{}' has bits outside of its prefix", shown_),
+                         "the bits behind the prefix must be 0");
+    }
+    tests(id_.span).host6(address, mask, q_.direction);
+    return true;
+}
+
+bool Identifiers::mac() {
+    if (!is_ether() || type_ != Type::host)
+        return error(id_.span, fmt::format("'{}' is a MAC address", shown_),
+                     fmt::format("write 'ether host {0}' or 'ether src {0}'", shown_));
+    tests(id_.span).mac(parse_mac(text_of(word_, c_.text)).value_or(0), q_.direction);
+    return true;
+}
+
+// ------------------------------------------------------------------------------ numbers and names
+
+bool Identifiers::number() {
+    std::uint32_t const value = word_.value;
+    switch (type_) {
+        case Type::host:
+            return host4(value, all_ones);
+        case Type::net: {
+            // `net 10` is 10.0.0.0/8: the number is moved to the left end
+            std::uint32_t address = value, mask = all_ones;
+            for (; address != 0 && address >> 24 == 0; mask <<= 8) address <<= 8;
+            return host4(address, mask);
+        }
+        case Type::port:
+        case Type::portrange:
+            if (value > 0xffff)
+                return error(id_.span, fmt::format("'{}' is not a port", shown_),
+                             "ports are numbers from 0 to 65535");
+            return ports({value}, {value});
+        case Type::proto:
+            break;
+    }
+    return proto(value);
+}
+
+bool Identifiers::name() {
+    std::string_view const name = text_of(word_, c_.text);
+    if (!fits(type_)) return false;
+    switch (type_) {
+        case Type::host:
+            return error(id_.span, fmt::format("host names are not supported yet: '{}'", shown_));
+        case Type::net:
+            return error(id_.span,
+                         fmt::format("network names are not supported yet: '{}'", shown_));
+        case Type::port:
+            return port_name(name);
+        case Type::portrange:
+            return port_range(name);
+        case Type::proto:
+            break;
+    }
+    return proto_name(name);
+}
+
+// A number or the name of a service; `at` is where it stands in the word.
+bool Identifiers::port_of(std::string_view text, std::size_t at, Port& port) {
+    Span const span =
+        part_of(word_, word_.span.end - word_.span.begin - text_of(word_, c_.text).size() + at,
+                text.size());
+    if (is_number(text)) {
+        auto const tokens = lex(text);
+        if (!tokens || tokens->front().kind != Kind::number || tokens->front().value > 0xffff)
+            return error(span, fmt::format("'{:.60}' is not a port", text),
+                         "ports are numbers from 0 to 65535");
+        port = {tokens->front().value};
+        return true;
+    }
+    Service const* const service = find_service(text);
+    if (service == nullptr) {
+        std::string_view near = nearest_service(text);
+        if (near.empty()) near = nearest_word(text);
+        return error(span, fmt::format("'{:.60}' is not a known service", text),
+                     near.empty() ? std::string("the port's number will do")
+                                  : fmt::format("did you mean '{}'?", near));
+    }
+    port = {service->port};
+    if (!service->udp) port.protocol = find_protocol(Word::tcp)->number;
+    if (!service->tcp) port.protocol = find_protocol(Word::udp)->number;
+    return true;
+}
+
+bool Identifiers::ports(Port const& low, Port const& high) {
+    if (!fits(type_)) return false;
+    std::int16_t protocol = low.protocol == high.protocol ? low.protocol : any_protocol;
+    if (q_.protocol != nullptr && protocol != any_protocol && protocol != q_.protocol->number)
+        return error(id_.span,
+                     fmt::format("'{}' is a {} service", shown_,
+                                 protocol == find_protocol(Word::tcp)->number ? "tcp" : "udp"),
+                     fmt::format("'{} port {}' asks for the number whoever uses it",
+                                 text(token(q_.protocol_token)), low.number));
+    if (q_.protocol != nullptr) protocol = q_.protocol->number;
+    tests(id_.span).ports(protocol, std::min(low.number, high.number),
+                          std::max(low.number, high.number), q_.direction);
+    return true;
+}
+
+bool Identifiers::port_name(std::string_view name) {
+    Port port;
+    return port_of(name, 0, port) && ports(port, port);
+}
+
+// low-high is one word to the lexer.
+bool Identifiers::port_range(std::string_view name) {
+    std::size_t const hyphen = name.find('-');
+    if (hyphen == name.npos || hyphen != name.rfind('-') || hyphen == 0 ||
+        hyphen + 1 == name.size())
+        return error(id_.span, fmt::format("'{}' is not a range of ports", shown_),
+                     "a range is two ports with one hyphen between them and no blank: 80-90");
+    Port low, high;
+    return port_of(name.substr(0, hyphen), 0, low) &&
+           port_of(name.substr(hyphen + 1), hyphen + 1, high) && ports(low, high);
+}
+
+bool Identifiers::proto(std::uint32_t number) {
+    if (!fits(Type::proto)) return false;
+    if (is_ether()) {
+        if (number > 0xffff)
+            return error(id_.span, fmt::format("'{}' is not an EtherType", shown_),
+                         "EtherTypes are numbers up to 65535");
+        if (number > 0xff && number <= 1500)
+            return error(id_.span, fmt::format("'{}' is not an EtherType", shown_),
+                         "up to 255 it is an LLC access point, from 1501 on an EtherType");
+        tests(id_.span).link_type(number);
+        return true;
+    }
+    if (number > 0xff)
+        return error(id_.span, fmt::format("'{}' does not fit in a byte", shown_),
+                     "IP protocols are numbers from 0 to 255");
+    Primitives test = tests(id_.span);
+    std::size_t const mark = formula().mark();
+    bool const any = q_.protocol == nullptr;
+    if (any || q_.protocol->word == Word::ip) test.ip4_protocol(number);
+    if (any || q_.protocol->word == Word::ip6) test.ip6_protocol(number);
+    formula().any(mark);
+    return true;
+}
+
+bool Identifiers::proto_name(std::string_view name) {
+    if (is_ether()) {
+        WordRow const* const row = find_word(name);
+        Protocol const* const protocol = row != nullptr ? find_protocol(row->word) : nullptr;
+        std::optional<std::uint16_t> type = find_ether_type(name);
+        if (protocol != nullptr && protocol->link_type != 0) type = protocol->link_type;
+        if (type) {
+            tests(id_.span).link_type(*type);
+            return true;
+        }
+    } else if (auto const number = find_ip_protocol(name)) {
+        return proto(*number);
+    }
+    return error(
+        id_.span,
+        fmt::format("'{}' is not a known {}", shown_, is_ether() ? "EtherType" : "IP protocol"),
+        "its number will do");
+}
+
+}  // namespace
+
+std::string_view spelling(Type type) {
+    static constexpr std::string_view words[] = {"host", "net", "port", "portrange", "proto"};
+    return words[static_cast<std::size_t>(type)];
+}
+
+bool resolve_identifier(Resolving& resolving, Qualifiers const& qualifiers, Id const& id) {
+    return Identifiers(resolving, qualifiers, id).run();
+}
+
+}  // namespace tamis::frontend

@@ -1,0 +1,77 @@
+// What the parts of resolve() share: the text and its tokens, what has been found out so far, and
+// the first mistake.  Functions return false once error is set.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "frontend/primitives.h"
+#include "frontend/resolve.h"
+
+namespace tamis::frontend {
+
+// What stands before an identifier, `tcp dst port`, and is inherited by later ones.
+enum class Type : std::uint8_t { host, net, port, portrange, proto };
+struct Qualifiers {
+    Protocol const* protocol = nullptr;
+    Direction direction = Direction::either;
+    std::optional<Type> type{};        // none: host, but a network is wrong there
+    std::uint32_t protocol_token = 0;  // of the protocol, if any
+    std::uint32_t last_token = 0;      // of all of them
+};
+std::string_view spelling(Type type);
+
+// An identifier with what may follow it.
+struct Id {
+    Token const* word;
+    Token const* prefix = nullptr;  // 10.0.0.0/8
+    Token const* mask = nullptr;    // 10.0.0.0 mask 255.0.0.0
+    Span span{};
+};
+
+struct Resolving {
+    std::string_view text;
+    std::vector<Token> const& tokens;
+    ast::Tree const& tree;
+    Options const& options;
+    Encapsulation at{};
+    Resolved out{};
+    Diagnostic error{};
+};
+
+// The words that parts are written in.
+class Part {
+  protected:
+    explicit Part(Resolving& resolving) : c_(resolving) {}
+
+    Token const& token(std::uint32_t i) const { return c_.tokens[i]; }
+    std::string_view text(Token const& token) const {
+        return text_of(token, c_.text).substr(0, 60);  // for messages
+    }
+    std::string_view text(Span span) const {
+        return c_.text.substr(span.begin, std::min(span.end - span.begin, 60U));
+    }
+    Formula& formula() { return c_.out.formula; }
+    Primitives tests(Span span) { return {c_.out.formula, c_.at, span}; }
+
+    bool error(Span span, std::string message, std::vector<Note> notes = {}) {
+        c_.error = {std::move(message), span, std::move(notes)};
+        return false;
+    }
+    bool error(Span span, std::string message, std::string note) {
+        return error(span, std::move(message), {Note{std::move(note), std::nullopt}});
+    }
+    bool unsupported(Token const& token) {
+        return error(token.span, "'" + std::string(text(token)) + "' is not supported yet");
+    }
+
+    Resolving& c_;
+};
+
+// The parts: each adds one tree to the formula.
+bool resolve_identifier(Resolving& resolving, Qualifiers const& qualifiers, Id const& id);
+bool resolve_relation(Resolving& resolving, ast::Node const& node, ast::Relation const& relation);
+
+}  // namespace tamis::frontend
