@@ -167,7 +167,7 @@ void add_with_variants(Forms& forms, std::string_view name, std::string_view pat
                        std::uint16_t code) {
     add(forms, name, std::string(pattern), code);
     std::size_t const second = pattern.rfind(',');
-    if (second == pattern.npos) return;
+    if (second == std::string_view::npos) return;
     add(forms, name, std::string(pattern.substr(0, second)), code);
     add(forms, name, std::string(pattern.substr(0, pattern.find(','))) + " jt $T jf $F", code);
 }
@@ -483,7 +483,7 @@ Insn make_insn(std::int64_t const (&values)[4]) {
 Result<std::int64_t> field_value(Token const& token, Field const& field, int base) {
     if (token.is_end())
         return fail_at(token, "an instruction ends here too early: it is code, jt, jf and k");
-    auto const value = number(token, base);
+    auto value = number(token, base);
     if (value && (*value < 0 || *value > field.most))
         return fail_at(token, fmt::format("{} is too large for {}, at most {}", quoted(token),
                                           field.name, field.most));
@@ -572,10 +572,10 @@ Result<std::string> without_comments(std::string_view text) {
     for (std::size_t i = 0; i < text.size();) {
         if (text.substr(i).starts_with("/*")) {
             std::size_t const close = text.find("*/", i + 2);
-            if (close == text.npos)
+            if (close == std::string_view::npos)
                 return fail_at({text.substr(i, 2), static_cast<std::uint32_t>(i)},
                                "this comment has no '*/'");
-            at_line_start |= text.substr(i, close - i).find('\n') != text.npos;
+            at_line_start |= text.substr(i, close - i).find('\n') != std::string_view::npos;
             i = blank(i, close + 2);
         } else if (text[i] == ';' || (text[i] == '#' && at_line_start)) {
             i = blank(i, std::min(text.find('\n', i), text.size()));

@@ -34,7 +34,7 @@ std::string number(Op const& op, Insn const& insn, std::size_t index) {
 std::string operands(Op const& op, Insn const& insn, std::size_t index) {
     std::string_view const pattern = op.operands.substr(0, op.operands.find(','));
     std::size_t const at = pattern.find('$');
-    if (at == pattern.npos) return std::string(pattern);
+    if (at == std::string_view::npos) return std::string(pattern);
     return fmt::format(
         "{}{}{}", pattern.substr(0, at),
         pattern[at + 1] == 'x' ? fmt::format("{:#x}", insn.k) : number(op, insn, index),

@@ -18,7 +18,8 @@ constexpr std::uint16_t ldx_imm = 0x01, ldxb_msh = 0xb1, st = 0x02, and_imm = 0x
                         ret_imm = 0x06, ret_a = 0x16;
 
 bool has_k(Op const& op) {
-    return op.operands.find("$k") != op.operands.npos || op.operands.find("$x") != op.operands.npos;
+    return op.operands.find("$k") != std::string_view::npos ||
+           op.operands.find("$x") != std::string_view::npos;
 }
 
 bool is(Op const& op, std::initializer_list<cbpf::Alu> operations) {
