@@ -11,8 +11,6 @@ namespace {
 
 using cbpf::Kind;
 
-constexpr std::uint32_t top_bit = 0x80000000;
-
 class Machine {
   public:
     Machine(std::span<cbpf::Insn const> program, Packet const& packet, Rules rules)
@@ -92,28 +90,13 @@ class Machine {
 
     // The value at an offset, or the end of the program with verdict 0.
     std::optional<std::uint32_t> load(std::uint64_t offset, unsigned size) {
-        auto const at = rules_ == Rules::kernel ? kernel_offset(static_cast<std::uint32_t>(offset))
-                                                : std::optional(offset);
+        auto const at = rules_ == Rules::kernel
+                            ? kernel_index(packet_, static_cast<std::uint32_t>(offset))
+                            : std::optional(offset);
         if (at && *at + size <= packet_.bytes.size())
             return load_be(packet_.bytes, static_cast<std::size_t>(*at), size);
         verdict_ = 0;
         return std::nullopt;
-    }
-
-    // Where the kernel looks for an offset, which is a signed number there: below 0 it counts from
-    // a header, if the packet has that header.
-    std::optional<std::uint64_t> kernel_offset(std::uint32_t offset) const {
-        if (offset < top_bit) return offset;
-        if (offset >= cbpf::network_base)
-            return from_header(packet_.network, offset - cbpf::network_base);
-        if (offset >= cbpf::link_base) return from_header(packet_.link, offset - cbpf::link_base);
-        return std::nullopt;
-    }
-
-    static std::optional<std::uint64_t> from_header(std::optional<std::uint32_t> header,
-                                                    std::uint32_t distance) {
-        if (!header) return std::nullopt;
-        return std::uint64_t{*header} + distance;
     }
 
     void alu(cbpf::Alu operation, std::uint32_t operand) {

@@ -209,7 +209,7 @@ constexpr Field sk_buff_fields[] = {
     {24, cbpf::Anc::vlan_tag},
     {28, cbpf::Anc::vlan_tpid, true},
     {40, cbpf::Anc::ifindex},
-    {44, cbpf::Anc::rxhash},
+    {68, cbpf::Anc::rxhash},
 };
 constexpr Field xdp_fields[] = {
     {12, cbpf::Anc::ifindex},
@@ -523,20 +523,10 @@ class Machine {
         u64 const x = mode_of(insn) == Mode::ind ? read(insn.src) : 0;
         if (fault_) return;
         unsigned const size = bytes(size_of(insn));
-        auto const offset = packet_offset(static_cast<u32>(x) + static_cast<u32>(insn.imm));
-        if (!offset || *offset + size > packet_.bytes.size()) return leave(0, true);
+        auto const at = kernel_index(packet_, static_cast<u32>(x) + static_cast<u32>(insn.imm));
+        if (!at || *at + size > packet_.bytes.size()) return leave(0, true);
         clobber();
-        write(0, load_be(packet_.bytes, static_cast<std::size_t>(*offset), size));
-    }
-
-    // Where a 32-bit packet offset leads: negative ones count from a header.
-    [[nodiscard]] std::optional<u64> packet_offset(u32 k) const {
-        if (k < 0x80000000) return k;
-        if (k >= cbpf::network_base && packet_.network)
-            return u64{*packet_.network} + (k - cbpf::network_base);
-        if (k >= cbpf::link_base && k < cbpf::network_base && packet_.link)
-            return u64{*packet_.link} + (k - cbpf::link_base);
-        return std::nullopt;
+        write(0, load_be(packet_.bytes, static_cast<std::size_t>(*at), size));
     }
 
     void atomic(Insn const& insn) {

@@ -109,9 +109,9 @@ class DirectReader : public Reader {
 
     void indexed_load(Size size, Reg dst, std::uint32_t k) {
         Far const far{b_.label(), b_.label(), size, dst, b_.origin()};
-        // The offset is X + k modulo 2^32.
-        b_.mov32(Reg::r1, X);
-        if (k != 0) b_.alu32(Alu::add, Reg::r1, static_cast<std::int32_t>(k));
+        // The offset is X + k modulo 2^32.  Adding X to k and not k to a copy of X: the verifier would
+        // remember the distance between the two and take it for a pointer offset, which has a limit.
+        b_.mov32(Reg::r1, static_cast<std::int32_t>(k)).alu32(Alu::add, Reg::r1, X);
         // A range that the verifier can carry through the addition below.
         b_.jump(Cond::gt, Reg::r1, static_cast<std::int32_t>(max_pointer_reach - bytes(size)),
                 far.entry);

@@ -14,6 +14,8 @@ namespace {
 
 using runtime::Packet;
 
+constexpr std::uint32_t ethernet_header = 14;
+
 bool reads_metadata(cbpf::Program const& program) {
     return std::any_of(program.insns.begin(), program.insns.end(), [](cbpf::Insn const& insn) {
         cbpf::Op const* op = cbpf::find(insn.code);
@@ -71,8 +73,7 @@ class TestRun : public Engine {
 
     Result<std::optional<std::uint32_t>> verdict(std::span<std::uint8_t const> bytes) override {
         // The kernel's test frames begin with an Ethernet header and fit a page; see bpf_test_init.
-        frame_.assign(header_, 0);
-        frame_.insert(frame_.end(), bytes.begin(), bytes.end());
+        build_frame(bytes);
         if (frame_.size() < 14 || frame_.size() > 3500 || (header_ == 0 && looks_like_short_ip()))
             return std::nullopt;
         auto const run = loaded_->test_run(frame_);
@@ -80,7 +81,24 @@ class TestRun : public Engine {
         return run->retval;
     }
 
+    // Behind the Ethernet header the kernel sets the network header; an XDP program has neither.
+    Packet model(std::span<std::uint8_t const> bytes) override {
+        Packet packet = Engine::model(bytes);
+        if (hook_.access == Access::pointer) return packet;
+        build_frame(bytes);
+        packet.bytes = frame_;
+        packet.start = static_cast<std::uint32_t>(header_);
+        packet.network = ethernet_header;
+        packet.link = 0;
+        return packet;
+    }
+
   private:
+    void build_frame(std::span<std::uint8_t const> bytes) {
+        frame_.assign(header_, 0);
+        frame_.insert(frame_.end(), bytes.begin(), bytes.end());
+    }
+
     // For skbs the kernel wants a whole IP header behind an IP EtherType.
     bool looks_like_short_ip() const {
         if (hook_.access == Access::pointer) return false;
@@ -117,6 +135,14 @@ class ClassicAttach : public Engine {
         return static_cast<std::uint32_t>(arrived->value_or(0));
     }
 
+    // Such a datagram is payload from byte 0; nobody sets its network header, whose offset is 0
+    // then.
+    Packet model(std::span<std::uint8_t const> bytes) override {
+        Packet packet = Engine::model(bytes);
+        packet.network = 0;
+        return packet;
+    }
+
     std::uint32_t visible(std::uint32_t verdict, std::size_t size) const override {
         return static_cast<std::uint32_t>(std::min<std::size_t>(verdict, size));
     }
@@ -124,8 +150,6 @@ class ClassicAttach : public Engine {
   private:
     std::optional<runtime::DatagramPair> pair_;
 };
-
-constexpr std::size_t ethernet_header = 14;
 
 }  // namespace
 

@@ -29,12 +29,11 @@ class Engine {
     virtual Result<std::optional<std::uint32_t>> verdict(std::span<std::uint8_t const> bytes) = 0;
 
     // The packet as the interpreter has to see it for a fair comparison.
-    virtual runtime::Packet model(std::span<std::uint8_t const> bytes) const {
-        return {.bytes = bytes,
-                .length = static_cast<std::uint32_t>(bytes.size()),
-                .ancillary = {},
-                .network = {},
-                .link = {}};
+    virtual runtime::Packet model(std::span<std::uint8_t const> bytes) {
+        runtime::Packet packet;
+        packet.bytes = bytes;
+        packet.length = static_cast<std::uint32_t>(bytes.size());
+        return packet;
     }
     // What the engine can tell of the interpreter's verdict.
     virtual std::uint32_t visible(std::uint32_t verdict, std::size_t) const { return verdict; }
