@@ -300,7 +300,7 @@ TEST(EbpfVm, ContextFields) {
     EXPECT_EQ(context_value(Hook::socket, 24), 0x0102030bU);  // the tag
     EXPECT_EQ(context_value(Hook::socket, 28), 0x0f03U);      // its protocol 0x030f, swapped
     EXPECT_EQ(context_value(Hook::socket, 40), 0x01020302U);  // interface
-    EXPECT_EQ(context_value(Hook::socket, 44), 0x01020308U);  // hash
+    EXPECT_EQ(context_value(Hook::socket, 68), 0x01020308U);  // hash
     EXPECT_EQ(context_value(Hook::socket, 10, Size::half), 0x0102U);
     EXPECT_EQ(context_value(Hook::xdp, 12), 0x01020302U);
     EXPECT_EQ(context_value(Hook::xdp, 16), 0x01020306U);
