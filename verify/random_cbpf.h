@@ -1,4 +1,5 @@
-// Random classic programs that the kernel takes: for `tamis check --random` and for differential tests.
+// Random classic programs that the kernel takes: for `tamis check --random` and for differential
+// tests.
 #pragma once
 
 #include <array>
