@@ -113,7 +113,7 @@ class Expressions(Base):
         self.assertRegex(text, r":2:1: error: ")
 
     def test_the_netmask(self):
-        self.fails(2, r"filter:1:\d+: error: .*-m", "compile", "ip broadcast")
+        self.fails(2, r"filter:1:4: error: .*netmask.*\n(.*\n)*note: .*-m", "compile", "ip broadcast")
         self.assertEqual(self.works("compile", "-d", "-m", "255.255.255.0", "ip broadcast"),
                          self.works("compile", "-d", "-m", "0xffffff00", "ip broadcast"))
         self.fails(2, r"'255.255' is no netmask", "compile", "-m", "255.255", "ip broadcast")
@@ -197,8 +197,10 @@ class Output(Base):
 class Match(Base):
     def test_engines_agree(self):
         for expression in ("tcp port 80", "udp", "icmp or arp", "ip6", "ip[0] & 0xf > 5", "len > 200", "ether[5] & 1 = 0"):
+            # To the kernel, the captured part of a packet is all of it.
+            engines = ("classic", "ebpf") if "len" in expression else ("classic", "ebpf", "kernel")
             counts = {engine: tamis("match", "-r", CAPTURE, "--engine", engine, "--count", expression).stdout
-                      for engine in ("classic", "ebpf", "kernel")}
+                      for engine in engines}
             self.assertEqual(len(set(counts.values())), 1, (expression, counts))
 
     def test_tcpdump_agrees(self):
