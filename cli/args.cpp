@@ -69,6 +69,7 @@ Result<SplitArgs> split(CLI::App const& app, std::vector<std::string> const& arg
 
 Exit parse_and_run(CLI::App& app, std::vector<std::string> const& args,
                    std::vector<std::string>& words, std::function<Exit()> const& body) {
+    app.get_formatter()->label("OPTIONS", "OPTIONS] [EXPR");  // in the line of usage
     auto parts = split(app, args);
     if (!parts) return report(parts.error());
     words = std::move(parts->words);

@@ -225,12 +225,17 @@ Exit attach(std::vector<std::string> const& args) {
                  "tamis attach"};
     o.input.add_to(app);
     o.hook.add_to(app);
-    app.add_option("-i", o.interface, "the network interface");
-    app.add_option("--netns", o.netns, "in this network namespace: a name, or a process ID");
+    app.add_option("-i", o.interface, "the network interface")->type_name("IF");
+    app.add_option("--netns", o.netns, "in this network namespace: a name, or a process ID")
+        ->type_name("NAME|PID");
     app.add_option("--mode", o.mode, "for xdp: auto (native, else generic), native or generic")
+        ->type_name("MODE")
         ->capture_default_str();
-    app.add_option("-Q", o.direction, "for a socket: in or inout")->capture_default_str();
+    app.add_option("-Q", o.direction, "for a socket: in or inout")
+        ->type_name("DIRECTION")
+        ->capture_default_str();
     app.add_option("--interval", o.interval, "seconds between two lines of counters")
+        ->type_name("SECONDS")
         ->capture_default_str();
     app.add_flag("--json", o.json, "one JSON object per line");
     app.footer("Example: tamis attach -i eth0 --hook xdp 'icmp'");

@@ -195,15 +195,18 @@ Exit compile(std::vector<std::string> const& args) {
     CLI::App app{"Compiles a tcpdump expression.", "tamis compile"};
     o.input.add_to(app);
     o.hook.add_to(app);
-    app.add_option("-y", o.link_type, "link type, by name or number")->capture_default_str();
+    app.add_option("-y", o.link_type, "link type, by name or number")
+        ->type_name("DLT")
+        ->capture_default_str();
     app.add_flag("-L", o.list_link_types, "list the link types");
     app.add_flag("-d", o.dump,
                  "print classic BPF as tcpdump does: -d listing, -dd C, -ddd decimal");
     app.add_option("--emit", o.emit,
                    "classic, bytecode (one line for tc and xt_bpf), ebpf, object or raw; default: "
                    "classic without "
-                   "--hook, ebpf with it, object when -o ends in .o");
-    app.add_option("-o", o.output, "write to FILE, whole or not at all");
+                   "--hook, ebpf with it, object when -o ends in .o")
+        ->type_name("FORM");
+    app.add_option("-o", o.output, "write to FILE, whole or not at all")->type_name("FILE");
     app.add_flag("--json", o.json, "print one JSON object");
     app.footer(
         "Examples:\n"

@@ -71,9 +71,10 @@ Result<Action> parse_action(HookRow const& hook, std::string_view text) {
 }  // namespace
 
 void HookOptions::add_to(CLI::App& app) {
-    app.add_option("--hook", name, "where the filter will run: " + names(hooks()));
-    app.add_option("--match", match, "action for a packet that matches");
-    app.add_option("--no-match", no_match, "action for one that does not");
+    app.add_option("--hook", name, "where the filter will run: " + names(hooks()))
+        ->type_name("HOOK");
+    app.add_option("--match", match, "action for a packet that matches")->type_name("ACTION");
+    app.add_option("--no-match", no_match, "action for one that does not")->type_name("ACTION");
     app.add_flag("--no-stats", no_stats, "leave the counters out");
 }
 

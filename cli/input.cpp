@@ -125,13 +125,19 @@ Result<cbpf::Program> read_classic(std::string const& text) {
 
 void InputOptions::add_to(CLI::App& app) {
     app.add_option("-F", file,
-                   "read the expression from FILE ('-': standard input); # begins a comment");
+                   "read the expression from FILE ('-': standard input); # begins a comment")
+        ->type_name("FILE");
     app.add_option(
-        "--cbpf", cbpf,
-        "instead of an expression: a classic program (-ddd, bytecode line or bpf_asm text)");
-    app.add_option("-s", snaplen, "bytes of a packet that a match keeps")->capture_default_str();
-    app.add_option("-m", netmask, "netmask for 'ip broadcast': dotted quad or number");
-    app.add_option("--context", context, "what the program will look at: dead, savefile or live");
+           "--cbpf", cbpf,
+           "instead of an expression: a classic program (-ddd, bytecode line or bpf_asm text)")
+        ->type_name("FILE");
+    app.add_option("-s", snaplen, "bytes of a packet that a match keeps")
+        ->type_name("BYTES")
+        ->capture_default_str();
+    app.add_option("-m", netmask, "netmask for 'ip broadcast': dotted quad or number")
+        ->type_name("MASK");
+    app.add_option("--context", context, "what the program will look at: dead, savefile or live")
+        ->type_name("CONTEXT");
     app.add_flag("-O", unoptimised, "do not optimise (-O0 too; -O1 is the default)");
     app.add_flag("-q", quiet, "no warnings");
     app.add_flag("--werror", strict, "warnings are errors");

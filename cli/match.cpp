@@ -209,9 +209,10 @@ Exit match(std::vector<std::string> const& args) {
     MatchOptions o;
     CLI::App app{"Prints the packets of a capture file that an expression matches.", "tamis match"};
     o.input.add_to(app);
-    app.add_option("-r", o.read, "read packets from FILE ('-': standard input)");
-    app.add_option("-w", o.write, "write matching packets to FILE instead of printing them");
-    app.add_option("-c", o.limit, "stop after this many matches");
+    app.add_option("-r", o.read, "read packets from FILE ('-': standard input)")->type_name("FILE");
+    app.add_option("-w", o.write, "write matching packets to FILE instead of printing them")
+        ->type_name("FILE");
+    app.add_option("-c", o.limit, "stop after this many matches")->type_name("COUNT");
     app.add_flag("--count", o.count, "print only how many matched");
     app.add_flag("--verdicts", o.verdicts, "print `NUMBER VERDICT` for every packet");
     app.add_option(
@@ -219,6 +220,7 @@ Exit match(std::vector<std::string> const& args) {
            "classic (interpreter), ebpf (interpreter of the socket form) or kernel (the running "
            "kernel's own "
            "translation; verdicts are bytes kept, and the captured part is the whole packet)")
+        ->type_name("ENGINE")
         ->capture_default_str();
     app.add_flag("--json", o.json, "one JSON object per line");
     app.footer("Example: tamis match -r capture.pcap 'udp port 53'");
