@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "frontend/words.h"
+#include "bpf/spelling.h"
 
 namespace tamis::frontend {
 namespace {

@@ -4,6 +4,8 @@
 #include <array>
 #include <iterator>
 
+#include "bpf/spelling.h"
+
 namespace tamis::frontend {
 namespace {
 
@@ -181,8 +183,6 @@ constexpr std::size_t longest = [] {
     return n;
 }();
 
-constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 }  // namespace
 
 WordRow const* find_word(std::string_view spelling) {
@@ -197,27 +197,6 @@ std::string_view spelling(Word word) {
     auto const* at = std::find_if(std::begin(table), std::end(table),
                                   [&](WordRow const& row) { return row.word == word; });
     return at == std::end(table) ? "" : at->spelling;
-}
-
-unsigned edit_distance(std::string_view a, std::string_view b) {
-    if (a.size() > longest || b.size() > longest) return ~0U;
-    // d[i][j]: cost of turning the first i letters of a into the first j of b.
-    std::array<std::array<unsigned, longest + 1>, longest + 1> d{};
-    for (std::size_t i = 0; i <= a.size(); ++i) {
-        for (std::size_t j = 0; j <= b.size(); ++j) {
-            if (i == 0 || j == 0) {
-                d[i][j] = static_cast<unsigned>(i + j);
-                continue;
-            }
-            bool const same = lower(a[i - 1]) == lower(b[j - 1]);
-            d[i][j] =
-                std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (same ? 0U : 1U)});
-            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
-                lower(a[i - 2]) == lower(b[j - 1]))
-                d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-        }
-    }
-    return d[a.size()][b.size()];
 }
 
 std::string_view nearest_word(std::string_view misspelt) {

@@ -122,7 +122,4 @@ std::string_view spelling(Word word);
 // The keyword that somebody who wrote `misspelt` probably meant; empty when none is near.
 std::string_view nearest_word(std::string_view misspelt);
 
-// Swaps, insertions, deletions and replacements that turn `a` into `b`, regardless of case.
-unsigned edit_distance(std::string_view a, std::string_view b);
-
 }  // namespace tamis::frontend

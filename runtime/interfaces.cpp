@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
-#include <numeric>
 
 #include <fmt/core.h>
 #include <net/if.h>
@@ -11,28 +10,15 @@
 #include <sys/socket.h>
 
 #include "bpf/link_types.h"
+#include "bpf/spelling.h"
 #include "runtime/kernel.h"
 
 namespace tamis::runtime {
 namespace {
 
-// Levenshtein's: how many bytes to insert, delete or replace.
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 1; i <= a.size(); ++i) {
-        std::size_t diagonal = std::exchange(row[0], i);
-        for (std::size_t j = 1; j <= b.size(); ++j) {
-            std::size_t const replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-            diagonal = std::exchange(row[j], std::min({replaced, row[j] + 1, row[j - 1] + 1}));
-        }
-    }
-    return row.back();
-}
-
 // The interfaces whose names are few keystrokes away, comma-separated.
 std::string near_matches(std::string_view name) {
-    constexpr std::size_t near = 2;
+    constexpr unsigned near = 2;
     std::unique_ptr<struct if_nameindex, decltype(&if_freenameindex)> const all(if_nameindex(),
                                                                                 if_freenameindex);
     std::string out;
