@@ -114,9 +114,9 @@ Result<Source> read_source(InputOptions const& options) {
     return Source{"filter", fmt::format("{}", fmt::join(options.words, " "))};
 }
 
-Result<cbpf::Program> read_classic(std::string const& text) {
+Result<cbpf::Program> read_classic(std::string const& text, bool unchecked) {
     auto program = cbpf::read(text);
-    if (!program) return program;
+    if (!program || unchecked) return program;
     if (auto const checked = cbpf::check(*program); !checked) return fail(checked.error());
     return program;
 }
@@ -154,7 +154,7 @@ tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_ty
 
     Input input{std::move(*source), {}, {}};
     if (!options.cbpf.empty()) {
-        auto program = read_classic(input.source.text);
+        auto program = read_classic(input.source.text, options.unchecked);
         if (!program) return tl::unexpected(report(program.error(), input.source));
         input.program = std::move(*program);
         return input;

@@ -26,6 +26,7 @@ struct InputOptions {
     bool unoptimised = false;        // -O
     bool quiet = false;              // -q
     bool strict = false;             // --werror
+    bool unchecked = false;          // a classic program may be one that the kernel refuses
 
     void add_to(CLI::App& app);
 };

@@ -11,5 +11,6 @@ namespace tamis::cli {
 Exit compile(std::vector<std::string> const& args);
 Exit match(std::vector<std::string> const& args);
 Exit attach(std::vector<std::string> const& args);
+Exit check(std::vector<std::string> const& args);
 
 }  // namespace tamis::cli
