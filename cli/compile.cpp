@@ -14,6 +14,7 @@
 #include "cli/args.h"
 #include "cli/hook_options.h"
 #include "cli/input.h"
+#include "cli/kernel_hook.h"
 #include "cli/verbs.h"
 
 namespace tamis::cli {
@@ -161,6 +162,12 @@ Exit run(CompileOptions const& o) {
         return report({"not writing an object to a terminal",
                        std::nullopt,
                        {{"name a file with -o", std::nullopt}}});
+    if (o.hook.name == kernel_hook) {
+        auto const input = compile_input(o.input, link->number, frontend::Context::live);
+        if (!input) return input.error();
+        auto const bytes = kernel_form(*input, o.hook, emit->name, o.json);
+        return bytes ? write(o.output, *bytes) : report(bytes.error(), input->source);
+    }
     HookRow const* hook = nullptr;
     translator::Options translation;
     if (!o.hook.name.empty()) {
@@ -212,6 +219,7 @@ Exit compile(std::vector<std::string> const& args) {
         "Examples:\n"
         "  tamis compile -d 'tcp port 80'\n"
         "  tamis compile --hook xdp 'udp port 53'\n"
+        "  tamis compile --hook kernel 'ip'    what Linux makes of a classic filter\n"
         "  tamis compile --hook xdp -o f.o 'tcp port 80' && bpftool prog load f.o /sys/fs/bpf/f");
     return parse_and_run(app, args, o.input.words, [&] { return run(o); });
 }
