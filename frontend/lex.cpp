@@ -226,15 +226,16 @@ bool Lexer::word() {
     std::size_t size = 0;
     while (size < rest.size() && is_name_char(rest[size])) ++size;
 
-    // Two colons in one word make an address; one separates offset and size in brackets.
-    if (size < rest.size() && rest[size] == ':') {
+    // Two colons behind hex digits make an address; one separates offset and size in brackets.
+    if (std::all_of(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(size), is_hex) &&
+        size < rest.size() && rest[size] == ':') {
         std::size_t run = 0;
         unsigned colons = 0;
         for (; run < rest.size() && (is_alnum(rest[run]) || rest[run] == ':' || rest[run] == '.');
              ++run)
             if (rest[run] == ':') ++colons;
-        if (run > max_word) size = run;
-        if (colons >= 2 && run <= max_word) return address(rest.substr(0, run));
+        if (run > max_word) return too_long(run);
+        if (colons >= 2) return address(rest.substr(0, run));
     }
     if (size > max_word) return too_long(size);
     while (rest[size - 1] == '-' || rest[size - 1] == '_') --size;  // names do not end in these

@@ -8,8 +8,6 @@ namespace {
 
 using cbpf::Cond;
 
-constexpr std::uint32_t all_ones = ~std::uint32_t{0};
-
 // The link type field holds a length up to here, and an EtherType above.
 constexpr std::uint32_t max_length = 1500;
 
