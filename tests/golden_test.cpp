@@ -17,6 +17,7 @@
 #include "frontend/parse.h"
 #include "runtime/cbpf_vm.h"
 #include "tests/support/packet_spec.h"
+#include "translator/kernel_form.h"
 #include "translator/translate.h"
 #include "verify/engines.h"
 
@@ -145,6 +146,29 @@ Text translation(Case const& c, HookRow const& hook) {
     return ebpf::listing(*translated);
 }
 
+// What `tamis compile --hook kernel` lists, on kernels that differ.
+struct KernelRow {
+    std::string_view section;
+    translator::KernelModel model;
+};
+using translator::KernelModel;
+constexpr KernelRow kernel_rows[] = {
+    {"kernel", {}},
+    {"kernel-6.1", {.vlan_present = KernelModel::VlanPresent::bit}},
+    {"kernel-big-endian", {.big_endian = true}},
+    {"kernel-aligned", {.alignment = KernelModel::Alignment::aligned}},
+    {"kernel-aligned-7.0", {.alignment = KernelModel::Alignment::offset_zero}},
+    {"kernel-seccomp", {.use = KernelModel::Use::seccomp}},
+};
+
+Text kernel_text(Case const& c, KernelModel const& model) {
+    auto const program = program_of(c);
+    if (!program) return wrong(program.error());
+    auto const converted = translator::kernel_form(*program, model);
+    if (!converted) return render(translator::describe(converted.error(), *program), source_of(c));
+    return translator::listing(*converted);
+}
+
 // Each line is another spelling of the filter, which has to give the same program.
 Text same_program(Case const& c, Section const& section) {
     auto const expected = program_of(c);
@@ -230,6 +254,10 @@ std::vector<SectionRow> sections() {
     for (HookRow const& hook : hooks())
         rows.push_back({fmt::format("ebpf-{}", hook.name), Role::output,
                         [&hook](Case const& c, Section const&) { return translation(c, hook); }});
+    for (KernelRow const& row : kernel_rows)
+        rows.push_back(
+            {std::string(row.section), Role::output,
+             [&row](Case const& c, Section const&) { return kernel_text(c, row.model); }});
     return rows;
 }
 
