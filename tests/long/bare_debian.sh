@@ -3,7 +3,7 @@
 # nothing installed.  Needs root and the network; works in a folder of its own.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-. scripts/install.sh
+. scripts/setup.sh
 [ "$(id -u)" -eq 0 ] || { echo "debootstrap and chroot need root" && exit 3; }
 install_packages long
 

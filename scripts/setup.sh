@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Installs what is missing of the packages list, saying what before it does.  Sourced by check and
-# quickstart, from the top of the repository.
+# What check and quickstart share: installing what is missing of the packages list, and building.
+# Sourced from the top of the repository.
 
 packages_of() { awk -v group="$1" '$1 == group { print $2 }' packages; }
 
@@ -45,4 +45,20 @@ install_packages() {
     $as_root apt-get update -q
     # shellcheck disable=SC2086
     $as_root env DEBIAN_FRONTEND=noninteractive $install
+}
+
+# configure FOLDER MESON-OPTION...: once; ninja does it again where it has to.
+configure() {
+    local folder=$1 words
+    shift
+    [ ! -f "$folder/build.ninja" ] || return 0
+    words=$(meson setup "$folder" "$@" 2>&1) || { echo "$words" && return 1; }
+}
+
+# compile FOLDER [TARGET...]: with ninja's counter where somebody watches.
+compile() {
+    local folder=$1 quiet=--quiet
+    shift
+    [ ! -t 1 ] || quiet=
+    ninja $quiet -C "$folder" "$@"
 }
