@@ -89,7 +89,8 @@ std::optional<std::uint32_t> fold(Alu op, std::uint32_t a, std::uint32_t b) {
 
 class Relations : private Part {
   public:
-    explicit Relations(Resolving& resolving) : Part(resolving), steps_(resolving.out.formula.steps) {}
+    explicit Relations(Resolving& resolving)
+        : Part(resolving), steps_(resolving.out.formula.steps) {}
     bool run(ast::Node const& node, ast::Relation const& relation);
 
   private:
