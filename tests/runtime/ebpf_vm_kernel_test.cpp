@@ -18,11 +18,18 @@ using enum ebpf::Reg;
 
 #define NEED_KERNEL() TAMIS_NEED_KERNEL("CAP_BPF and CAP_NET_ADMIN", test::may_load())
 
+// Sign-extending loads and moves, signed division and bswap came with Linux 6.6.
+bool takes_signed_insns() {
+    std::vector<Insn> const probe = {make_insn(0xb7), make_insn(0xbf, 0, 0, 8), make_insn(0x95)};
+    return test::load_insns(probe, row(Hook::xdp).prog_type, 0).fd >= 0;
+}
+
 constexpr std::int32_t stack_words = 8;  // r10 - 64 up to r10, all of them written at the start
 
 class Generator {
   public:
-    Generator(Hook hook, std::uint32_t seed) : hook_(hook), random_(seed) {}
+    Generator(Hook hook, bool signed_insns, std::uint32_t seed)
+        : hook_(hook), signed_insns_(signed_insns), random_(seed) {}
 
     // Values that the verifier does not know are loaded from the packet, then combined at random,
     // and every register goes into the result.
@@ -73,8 +80,8 @@ class Generator {
         for (unsigned const reg : {0U, 5U, 6U, 7U, 8U, 9U})
             emit(make_insn(0x79, reg, 2, static_cast<int>(pick(0, 56))));
         emit(make_insn(0x69, 1, 2, 12));
-        emit(make_insn(0x91, 3, 2, 13));  // one byte, sign-extended
-        emit(make_insn(0x81, 4, 2, 21));
+        emit(make_insn(signed_insns_ ? 0x91 : 0x71, 3, 2, 13));
+        emit(make_insn(signed_insns_ ? 0x81 : 0x61, 4, 2, 21));
         emit(make_insn(0x71, 2, 2, 7));
     }
 
@@ -110,13 +117,13 @@ class Generator {
     void alu() {
         AluOp const& op = alu_ops()[pick(0, static_cast<std::uint32_t>(alu_ops().size() - 1))];
         bool const wide = pick(0, 1) == 0, reg = pick(0, 1) == 0;
-        bool const is_signed = !op.sign_name.empty() && pick(0, 1) == 0;
+        bool const is_signed = !op.sign_name.empty() && pick(0, 1) == 0 && signed_insns_;
         bool const shift = op.op == Alu::lsh || op.op == Alu::rsh || op.op == Alu::arsh;
         std::int32_t imm = interesting();
         if (shift) imm &= wide ? 63 : 31;
         if (imm == 0 && (op.op == Alu::div || op.op == Alu::mod)) imm = 3;
         int off = is_signed ? 1 : 0;
-        if (op.op == Alu::mov && reg && pick(0, 1) == 0)
+        if (op.op == Alu::mov && reg && pick(0, 1) == 0 && signed_insns_)
             off = static_cast<int>(8 << pick(0, wide ? 2 : 1));
         unsigned const code = (wide ? 7U : 4U) | static_cast<unsigned>(op.op) | (reg ? 8U : 0U);
         emit(make_insn(code, any(registers_), reg ? any(registers_) : 0, off, reg ? 0 : imm));
@@ -124,7 +131,7 @@ class Generator {
 
     void unary() {
         static constexpr unsigned codes[] = {0x84, 0x87, 0xd4, 0xdc, 0xd7};
-        unsigned const code = codes[pick(0, 4)];
+        unsigned const code = codes[pick(0, signed_insns_ ? 4 : 3)];
         bool const negation = code < 0x90;
         emit(make_insn(code, any(registers_), 0, 0, negation ? 0 : 16 << pick(0, 2)));
     }
@@ -159,7 +166,7 @@ class Generator {
             case 2:
                 return emit(make_insn(0x62 | size_bits, 10, 0, off, interesting()));
             case 3:
-                if (size == 8) return;
+                if (size == 8 || !signed_insns_) return;
                 return emit(make_insn(0x81 | size_bits, reg, 10, off));
             case 4:
                 return emit(
@@ -200,6 +207,7 @@ class Generator {
     }
 
     Hook hook_;
+    bool signed_insns_;
     std::mt19937 random_;
     std::vector<unsigned> registers_;
     std::vector<Insn> insns_;
@@ -207,9 +215,10 @@ class Generator {
 };
 
 void same_as_kernel(Hook hook, std::uint32_t seeds) {
+    bool const signed_insns = takes_signed_insns();
     unsigned compared = 0, zero = 0;
     for (std::uint32_t seed = 0; seed < seeds; ++seed) {
-        Generator generator(hook, seed);
+        Generator generator(hook, signed_insns, seed);
         Program program;
         program.insns = generator.program();
         test::Loaded const loaded = test::load_insns(program.insns, row(hook).prog_type, 0);
