@@ -18,11 +18,13 @@ import unittest
 
 TAMIS = os.path.abspath(sys.argv[1])
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-VERBS = ("compile", "match", "attach")
 
 
 def output(*args):
     return subprocess.run([TAMIS, *args], capture_output=True, text=True, timeout=60).stdout
+
+
+VERBS = re.findall(r"^  (\w+) ", output("--help"), re.M)
 
 
 class Readme(unittest.TestCase):
@@ -80,16 +82,32 @@ class Json(unittest.TestCase):
             seen.add(thing["kind"])
         return seen
 
+    def need_root(self):
+        if os.geteuid() == 0 and os.environ.get("TAMIS_KERNEL") != "no":
+            return
+        if os.environ.get("TAMIS_REQUIRE_KERNEL") == "1":
+            self.fail("needs root")
+        self.skipTest("needs root")
+
+    def test_every_kind_is_documented(self):
+        made = set()
+        for source in (ROOT / "cli").glob("*.cpp"):
+            made |= set(re.findall(r'object_of\("([^"]+)"\)', source.read_text()))
+        self.assertEqual(set(self.documented()), made)
+
     def test_compile_and_match(self):
         seen = self.check(output("compile", "--json", "--hook", "xdp", "tcp port 80"))
+        seen |= self.check(output("compile", "--json", "--hook", "kernel", "tcp port 80"))
         seen |= self.check(output("match", "-r", str(ROOT / "examples/capture.pcap"), "--json", "arp"))
-        self.assertEqual(seen, set(self.documented()) - {"attached", "counters"})
+        self.assertEqual(seen, {"program", "kernel_form", "packet", "match"})
+
+    def test_check(self):
+        self.need_root()
+        seen = self.check(output("check", "--json", "tcp port 80") + output("check", "--json", "--random", "9"))
+        self.assertEqual(seen, {"check", "random_check"})
 
     def test_attach(self):
-        if os.geteuid() != 0 or os.environ.get("TAMIS_KERNEL") == "no":
-            if os.environ.get("TAMIS_REQUIRE_KERNEL") == "1":
-                self.fail("needs root")
-            self.skipTest("needs root")
+        self.need_root()
         process = subprocess.Popen([TAMIS, "attach", "-i", "lo", "--hook", "socket", "--json", "--interval", "0.1",
                                     "icmp"], stdout=subprocess.PIPE, text=True)
         time.sleep(0.5)
