@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include <CLI/CLI.hpp>
+
 namespace tamis::cli {
 namespace {
 

@@ -5,9 +5,11 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include "cli/output.h"
+
+namespace CLI {
+class App;
+}
 
 namespace tamis::cli {
 

@@ -3,7 +3,9 @@
 #include <csignal>
 #include <ctime>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>

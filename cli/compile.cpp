@@ -1,8 +1,10 @@
 // tamis compile: an expression as classic BPF, eBPF or an object file.
 #include <charconv>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <net/if.h>
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "backend/file.h"

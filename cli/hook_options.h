@@ -3,10 +3,12 @@
 
 #include <string>
 
-#include <CLI/CLI.hpp>
-
 #include "bpf/result.h"
 #include "translator/translate.h"
+
+namespace CLI {
+class App;
+}
 
 namespace tamis::cli {
 

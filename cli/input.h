@@ -5,13 +5,15 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include "bpf/cbpf.h"
 #include "bpf/diagnostic.h"
 #include "bpf/result.h"
 #include "cli/output.h"
 #include "frontend/compile.h"
+
+namespace CLI {
+class App;
+}
 
 namespace tamis::cli {
 

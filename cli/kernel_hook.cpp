@@ -1,6 +1,7 @@
 #include "cli/kernel_hook.h"
 
 #include <fmt/core.h>
+#include <nlohmann/json.hpp>
 
 #include "bpf/ebpf.h"
 #include "cli/output.h"
@@ -33,7 +34,7 @@ Result<std::string> raw(Input const& input) {
 }
 
 std::string json_of(Input const& input, KernelProgram const& program) {
-    Json out = object_of("kernel-form");
+    Json out = object_of("kernel_form");
     out["expression"] = input.source.text;
     out["stack_depth"] = program.stack_depth;
     out["ebpf"] = Json::array();

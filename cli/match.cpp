@@ -3,7 +3,9 @@
 #include <functional>
 #include <memory>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
 #include "bpf/link_types.h"

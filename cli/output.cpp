@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include <nlohmann/json.hpp>
+
 namespace tamis::cli {
 namespace {
 
