@@ -3,7 +3,9 @@
 #include <csignal>
 #include <cstring>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "bpf/cbpf_text.h"
 #include "bpf/link_types.h"
@@ -36,6 +38,14 @@ constexpr std::size_t packets_per_check = 256;
 
 std::string_view error_name(int error) {
     return error == EINVAL ? "EINVAL" : error == ENOMEM ? "ENOMEM" : strerrorname_np(error);
+}
+
+Result<Mirror> open_mirror() {
+    auto mirror = Mirror::open();
+    if (!mirror && mirror.error().fault == Fault::system)
+        mirror.error().notes.push_back(
+            {"`tamis check` runs with CAP_BPF, CAP_PERFMON and CAP_SYSLOG", std::nullopt});
+    return mirror;
 }
 
 // ---- One program
@@ -107,12 +117,10 @@ Json json_of(Reflection const& r, translator::Layout const& symbols) {
 // What both kinds of report say of one program.
 void add_outcome(Json& out, cbpf::Program const& program, Reflection const& r) {
     out["same"] = !r.difference;
-    out["refused"] = nullptr;
-    if (!r.accepted()) out["refused"]["error"] = error_name(r.kernel_error);
-    if (!r.ours) out["refused"]["rule"] = describe(r.ours.error(), program).message;
-    out["difference"] = nullptr;
-    if (r.difference)
-        out["difference"] = {{"index", r.difference->index}, {"what", r.difference->what}};
+    out["error"] = r.accepted() ? Json(nullptr) : Json(error_name(r.kernel_error));
+    out["rule"] = r.ours ? Json(nullptr) : Json(describe(r.ours.error(), program).message);
+    out["difference"] = r.difference ? Json(r.difference->index) : Json(nullptr);
+    out["what"] = r.difference ? Json(r.difference->what) : Json(nullptr);
     out["classic"] = Json::array();
     for (std::size_t i = 0; i < program.insns.size(); ++i)
         out["classic"].push_back(cbpf::disassemble(program.insns[i], i));
@@ -144,7 +152,7 @@ Exit check_one(CheckOptions const& o) {
                        {{"`tamis compile -L` lists the link types", std::nullopt}}});
     auto const input = compile_input(o.input, link->number, frontend::Context::live);
     if (!input) return input.error();
-    auto mirror = Mirror::open();
+    auto mirror = open_mirror();
     if (!mirror) return report(mirror.error());
     auto const reflections = mirror->reflect({&input->program, 1});
     if (!reflections) return report(reflections.error());
@@ -172,24 +180,20 @@ Exit check_one(CheckOptions const& o) {
 // ---- Random programs
 
 Exit check_random(CheckOptions const& o) {
-    auto mirror = Mirror::open();
+    auto mirror = open_mirror();
     if (!mirror) return report(mirror.error());
     auto const check = verify::check_random(*mirror, o.seed, o.random);
     if (!check) return report(check.error());
     double const rate = static_cast<double>(check->accepted) / check->seconds;
     if (o.json) {
-        Json out = object_of("random-check");
+        Json out = object_of("random_check");
         out["seed"] = o.seed;
         out["accepted"] = check->accepted;
         out["refused"] = check->refused;
         out["classic_instructions"] = check->classic_insns;
         out["kernel_instructions"] = check->kernel_insns;
         out["differing"] = check->differing;
-        out["first"] = nullptr;
-        if (check->program) {
-            out["first"] = Json::object();
-            add_outcome(out["first"], *check->program, *check->reflection);
-        }
+        out["first"] = check->program ? Json(cbpf::bytecode(*check->program)) : Json(nullptr);
         out["programs_per_second"] = static_cast<std::uint64_t>(rate);
         print_json(out);
         return check->differing != 0 ? Exit::nothing : Exit::success;
@@ -212,7 +216,7 @@ Exit check_random(CheckOptions const& o) {
 void show(CheckOptions const& o, AttachedFilter const& filter, translator::Layout const& symbols) {
     Reflection const& r = filter.reflection;
     if (o.json) {
-        Json out = object_of("attached-filter");
+        Json out = object_of("attached_filter");
         out["process"] = filter.process;
         out["command"] = filter.command;
         out["fd"] = filter.fd;
@@ -227,7 +231,7 @@ void show(CheckOptions const& o, AttachedFilter const& filter, translator::Layou
 }
 
 Exit check_attached(CheckOptions const& o) {
-    auto mirror = Mirror::open();
+    auto mirror = open_mirror();
     if (!mirror) return report(mirror.error());
     std::vector<pid_t> processes = {o.process};
     if (o.all) {

@@ -33,7 +33,8 @@ class KernelPrograms {
 
     // The programs that sockets of a process hold; of one whose sockets share a program, one each.
     Result<std::vector<KernelCopy>> of_sockets(pid_t process, Holder holder = Holder::socket);
-    // The seccomp filter `chain` places behind the process's newest one; none when there are fewer.
+    // The seccomp filter `chain` places behind the process's newest one; none when there are fewer,
+    // or 32 and more to walk over.
     Result<std::vector<KernelCopy>> of_seccomp(pid_t process, std::uint32_t chain = 0);
 
   private:

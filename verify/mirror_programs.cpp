@@ -34,7 +34,7 @@ std::size_t MirrorPrograms::length() {
 }
 
 cbpf::Program MirrorPrograms::next() {
-    cbpf::Program program = random_.one_in(400) ? over_loads() : random_.program(length());
+    cbpf::Program program = random_.one_in(200) ? over_loads() : random_.program(length());
     if (random_.one_in(8)) spoil(program);
     return program;
 }
@@ -44,7 +44,7 @@ cbpf::Program MirrorPrograms::next() {
 // own begins, with no cell written.
 cbpf::Program MirrorPrograms::over_loads() {
     constexpr std::uint16_t ja = 0x05, jeq = 0x15, loads[] = {0x20, 0x28, 0x30, 0x40, 0x48, 0xb1};
-    cbpf::Program tail = random_.program(1 + random_.below(100));
+    cbpf::Program const tail = random_.program(random_.one_in(2) ? 1 : 1 + random_.below(100));
     std::size_t const most =
         (random_.one_in(2) ? 1200 : cbpf::max_socket_insns) - tail.insns.size() - 2;
     auto const count = static_cast<std::uint32_t>(1 + random_.below(most));
