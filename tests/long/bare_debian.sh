@@ -13,6 +13,7 @@ mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Pac
 [ -n "$mirror" ] || { echo "no Debian 12 mirror in the sources of apt here" && exit 3; }
 
 root=$(mktemp -d)
+chmod 755 "$root" # apt fetches as a user of its own
 clean_up() {
     umount "$root/proc" 2>/dev/null || true
     rm -rf --one-file-system "$root"
