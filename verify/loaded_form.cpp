@@ -39,7 +39,7 @@ constexpr Field fields[] = {
     {68, Symbol::hash, load_word},
 };
 constexpr std::int16_t pkt_type = 4, vlan_present = 20, ifindex = 40;
-constexpr std::int32_t cpu_helper = 8, random_helper = 7;
+constexpr std::int32_t random_helper = 7;
 
 class Rewriter {
   public:
