@@ -14,7 +14,7 @@ import sys
 import xml.etree.ElementTree as xml
 
 # What gtest and unittest say by themselves, on standard output.
-FRAMEWORK = re.compile(r"\[|Running main|Note: |Repeating|\s*$|\s+\d+ FAILED|SKIPPED")
+FRAMEWORK = re.compile(r"\[|Running main|Note: |Repeating|\s*$|\s+\d+ FAILED|SKIPPED|.*: Skipped$")
 Counts = collections.namedtuple("Counts", "passed failed skipped")
 
 
@@ -53,7 +53,8 @@ def unittest(test, skips, failures):
 def once(test, skips, failures):
     if test["result"] == "SKIP":
         lines = (test.get("stdout", "") + test.get("stderr", "")).strip().splitlines()
-        skips[lines[-1] if lines else "no reason"].append(test["name"])
+        reason = lines[-1] if lines else "no reason"
+        skips[reason.removeprefix("SKIPPED: ")].append(test["name"])
         return Counts(0, 0, 1)
     if test["result"] == "OK":
         return Counts(1, 0, 0)
@@ -78,7 +79,7 @@ def main():
             counts = counts._replace(failed=1)
         if test["result"] == "OK":
             for figure in test.get("stdout", "").splitlines():
-                if not FRAMEWORK.match(figure):
+                if not FRAMEWORK.match(figure) and figure not in skips:
                     print(f"  {name}: {figure}")
         totals = Counts(*map(sum, zip(totals, counts)))
     for reason, names in sorted(skips.items()):
