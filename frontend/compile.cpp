@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "frontend/layers.h"
 #include "frontend/lex.h"
 #include "frontend/lower.h"
 #include "frontend/parse.h"
@@ -12,7 +13,7 @@ namespace {
 
 Result<void> check(Options const& options) {
     if (options.snaplen == 0) return fail({"a snapshot length of 0 rejects all packets", {}, {}});
-    if (options.link_type == en10mb) return {};
+    if (find_link_layer(options.link_type) != nullptr) return {};
     LinkType const* const type = find_link_type(options.link_type);
     if (type == nullptr)
         return fail({fmt::format("link type {} is not known", options.link_type), {}, {}});

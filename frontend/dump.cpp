@@ -92,9 +92,9 @@ struct TreeDump {
 std::string show(Field const& field) {
     switch (field.base) {
         case Base::packet:
-            return fmt::format("[{}:{}]", field.offset, field.size);
+            return fmt::format("[{}:{}]", field.at.value, field.size);
         case Base::transport:
-            return fmt::format("[{}+ihl+{}:{}]", field.header, field.offset - field.header,
+            return fmt::format("[{}+ihl+{}:{}]", field.header, field.at.value - field.header,
                                field.size);
         case Base::length:
             break;

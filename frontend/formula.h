@@ -11,20 +11,21 @@
 
 #include "bpf/cbpf.h"
 #include "bpf/diagnostic.h"
+#include "frontend/layers.h"
 
 namespace tamis::frontend {
 
 enum class Base : std::uint8_t {
-    packet,     // packet[offset]
-    transport,  // packet[4 * (packet[header] & 15) + offset]: behind an IPv4 header at `header`
+    packet,     // packet[at]
+    transport,  // packet[4 * (packet[header] & 15) + at]: behind an IPv4 header at `header`
     length,     // the packet's length on the wire
 };
 
 struct Field {
     Base base = Base::packet;
     std::uint8_t size = 0;  // 1, 2 or 4 bytes, most significant first
-    std::uint16_t header = 0;
-    std::uint32_t offset = 0;
+    Offset at{};
+    std::uint32_t header = 0;  // with the variable of `at`
     bool operator==(Field const&) const = default;
 };
 

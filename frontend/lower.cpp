@@ -181,10 +181,10 @@ void Lowering::merge(std::uint32_t target, Registers const& registers) {
 void Lowering::load_code(Field const& field) {
     switch (field.base) {
         case Base::packet:
-            code(op::ld_abs(field.size), field.offset);
+            code(op::ld_abs(field.size), field.at.value);
             break;
         case Base::transport:
-            code(op::ld_ind(field.size), field.offset);
+            code(op::ld_ind(field.size), field.at.value);
             break;
         case Base::length:
             code(op::ld_len);
@@ -246,7 +246,7 @@ void Lowering::value_code(std::uint32_t begin, std::uint32_t end, std::uint32_t 
                     code(op::alu(Alu::add) | op::with_x);
                 }
                 code(op::tax);
-                code(op::ld_ind(step.field.size), step.field.offset);
+                code(op::ld_ind(step.field.size), step.field.at.value);
                 break;
             case Step::Kind::negate:
                 code(op::neg);

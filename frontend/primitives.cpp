@@ -21,7 +21,6 @@ constexpr std::uint32_t proto_fragment = 44;
 // Offsets in the IPv4 and IPv6 headers.
 constexpr std::uint32_t ip4_fragment = 6, ip4_proto = 9, ip4_dst = 16;
 constexpr std::uint32_t ip6_next = 6, ip6_src = 8, ip6_dst = 24, ip6_header = 40;
-constexpr std::uint32_t mac_dst = 0, mac_src = 6;
 
 // clang-format off
 constexpr Protocol table[] = {
@@ -72,23 +71,31 @@ Protocol const* find_protocol(Word word) {
     return at == std::end(table) ? nullptr : at;
 }
 
-Field Primitives::packet(std::uint32_t offset, std::uint8_t size) const {
-    return {Base::packet, size, 0, offset};
+Field Primitives::link(std::uint32_t offset, std::uint8_t size) const {
+    return {Base::packet, size, at_.link + offset};
+}
+
+Field Primitives::type_field(std::uint32_t offset, std::uint8_t size) const {
+    return {Base::packet, size, at_.link_type + offset};
+}
+
+Field Primitives::payload(std::uint32_t offset, std::uint8_t size) const {
+    return {Base::packet, size, at_.payload + offset};
 }
 
 Field Primitives::network(std::uint32_t offset, std::uint8_t size) const {
-    return packet(at_.payload + offset, size);
+    return payload(at_.network + offset, size);
 }
 
 Field Primitives::field(Protocol const& protocol, std::uint32_t offset, std::uint8_t size) const {
     switch (protocol.index) {
         case Index::link:
-            return packet(at_.link + offset, size);
+            return link(offset, size);
         case Index::icmp6:
             return network(ip6_header + offset, size);
         case Index::transport:
-            return {Base::transport, size, static_cast<std::uint16_t>(at_.payload),
-                    at_.payload + offset};
+            return {Base::transport, size, at_.payload + at_.network + offset,
+                    at_.payload.value + at_.network};
         case Index::none:
         case Index::network:
             break;
@@ -104,9 +111,8 @@ void Primitives::is(Field const& field, std::uint32_t value, std::uint32_t mask)
     add(field, Cond::eq, value, mask);
 }
 
-template <class AtOffset>
-void Primitives::directed(Direction dir, std::uint32_t src, std::uint32_t dst,
-                          AtOffset const& test) {
+template <class Where, class AtOffset>
+void Primitives::directed(Direction dir, Where src, Where dst, AtOffset const& test) {
     std::size_t const mark = formula_.mark();
     if (dir != Direction::dst) test(src);
     if (dir != Direction::src) test(dst);
@@ -119,21 +125,28 @@ void Primitives::directed(Direction dir, std::uint32_t src, std::uint32_t dst,
 // ---------------------------------------------------------------------------------- link layer
 
 void Primitives::is_length_field() {
-    add(packet(at_.link_type, 2), Cond::gt, max_length);
+    add(type_field(0, 2), Cond::gt, max_length);
     formula_.negate();
 }
 
 // An LLC header that says SNAP, then who assigned the type and the type.
 void Primitives::snap(std::uint32_t organisation, std::uint32_t type) {
     std::size_t const mark = formula_.mark();
-    is(network(4, 4), organisation << 16 | type);  // the lower word first, as libpcap does
-    is(network(0, 4), 0xaaaa0300 | organisation >> 16);
+    is(payload(4, 4), organisation << 16 | type);  // the lower word first, as libpcap does
+    is(payload(0, 4), 0xaaaa0300 | organisation >> 16);
     formula_.all(mark);
 }
 
 void Primitives::link_type(std::uint32_t number) {
+    switch (at_.type->rule) {
+        case TypeRule::ethernet:
+            return ethernet_type(number);
+    }
+}
+
+void Primitives::ethernet_type(std::uint32_t number) {
     std::size_t const mark = formula_.mark();
-    Field const type = packet(at_.link_type, 2);
+    Field const type = type_field(0, 2);
     if (number == sap_ipx || number == ether_atalk || number == ether_aarp) {
         is(type, number == sap_ipx ? ether_ipx : number);
         std::size_t const in_llc = formula_.mark();
@@ -142,8 +155,8 @@ void Primitives::link_type(std::uint32_t number) {
         // AppleTalk's SNAP headers carry Apple's code, AARP's none.
         snap(number == ether_atalk ? 0x080007 : 0, number == sap_ipx ? ether_ipx : number);
         if (number == sap_ipx) {
-            is(network(0, 1), sap_ipx);
-            is(network(0, 2), 0xffff);  // no LLC header at all: IPX on bare 802.3
+            is(payload(0, 1), sap_ipx);
+            is(payload(0, 2), 0xffff);  // no LLC header at all: IPX on bare 802.3
         }
         formula_.any(kinds);
         formula_.all(in_llc);
@@ -153,30 +166,34 @@ void Primitives::link_type(std::uint32_t number) {
     } else {
         is_length_field();
         if (number == sap_iso || number == sap_ip || number == sap_netbeui)
-            is(network(0, 2), number << 8 | number);  // both service access points
+            is(payload(0, 2), number << 8 | number);  // both service access points
         else
-            is(packet(at_.link_type + 2, 1), number);
+            is(type_field(2, 1), number);
         formula_.all(mark);
     }
 }
 
-void Primitives::mac_at(std::uint32_t offset, std::uint64_t address) {
+void Primitives::mac_at(std::int8_t offset, std::uint64_t address) {
+    auto const begin = static_cast<std::uint32_t>(offset);
     std::size_t const mark = formula_.mark();
-    is(packet(at_.link + offset + 2, 4), static_cast<std::uint32_t>(address));
-    is(packet(at_.link + offset, 2), static_cast<std::uint32_t>(address >> 32));
+    is(link(begin + 2, 4), static_cast<std::uint32_t>(address));
+    is(link(begin, 2), static_cast<std::uint32_t>(address >> 32));
     formula_.all(mark);
 }
 
 void Primitives::mac(std::uint64_t address, Direction dir) {
-    directed(dir, mac_src, mac_dst, [&](std::uint32_t offset) { mac_at(offset, address); });
+    directed(dir, at_.type->mac_src, at_.type->mac_dst,
+             [&](std::int8_t offset) { mac_at(offset, address); });
 }
 
-void Primitives::broadcast() { mac_at(mac_dst, 0xffffffffffff); }
+void Primitives::broadcast() { mac_at(at_.type->mac_dst, 0xffffffffffff); }
 
-void Primitives::multicast() { add(packet(at_.link + mac_dst, 1), Cond::set, 1); }
+void Primitives::multicast() {
+    add(link(static_cast<std::uint32_t>(at_.type->mac_dst), 1), Cond::set, 1);
+}
 
 void Primitives::byte(std::uint32_t index, Cond cond, std::uint32_t mask, std::uint32_t value) {
-    add(packet(at_.link + index, 1), cond, value, mask);
+    add(link(index, 1), cond, value, mask);
 }
 
 void Primitives::length(Cond cond, std::uint32_t value) {

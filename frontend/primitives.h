@@ -5,17 +5,11 @@
 #include <cstdint>
 
 #include "frontend/formula.h"
+#include "frontend/layers.h"
 #include "frontend/lex.h"
 #include "frontend/words.h"
 
 namespace tamis::frontend {
-
-// Where the headers of the packet lie for the primitives that follow; they may change it.
-struct Encapsulation {
-    std::uint32_t link = 0;
-    std::uint32_t link_type = 12;  // the EtherType or length field
-    std::uint32_t payload = 14;    // where the network header begins
-};
 
 enum class Hosts : std::uint8_t { none, ipv4, ipv6, mac };
 enum class Index : std::uint8_t {
@@ -44,7 +38,7 @@ enum class Direction : std::uint8_t { either, src, dst, both };
 // Adds to a formula the tests that primitives stand for, all with the same span.
 class Primitives {
   public:
-    Primitives(Formula& formula, Encapsulation const& at, Span span)
+    Primitives(Formula& formula, Layers const& at, Span span)
         : formula_(formula), at_(at), span_(span) {}
 
     void abbreviation(Protocol const& protocol);  // `tcp`
@@ -72,22 +66,26 @@ class Primitives {
     Field field(Protocol const& protocol, std::uint32_t offset, std::uint8_t size) const;
 
   private:
-    Field packet(std::uint32_t offset, std::uint8_t size) const;
+    // Fields from the start of a header on.
+    Field link(std::uint32_t offset, std::uint8_t size) const;
+    Field payload(std::uint32_t offset, std::uint8_t size) const;
     Field network(std::uint32_t offset, std::uint8_t size) const;
+    Field type_field(std::uint32_t offset, std::uint8_t size) const;
+    void ethernet_type(std::uint32_t number);
     void add(Field const& field, cbpf::Cond cond, std::uint32_t value,
              std::uint32_t mask = ~std::uint32_t{0});
     void is(Field const& field, std::uint32_t value, std::uint32_t mask = ~std::uint32_t{0});
     void is_length_field();
     void snap(std::uint32_t organisation, std::uint32_t type);
-    void mac_at(std::uint32_t offset, std::uint64_t address);
+    void mac_at(std::int8_t offset, std::uint64_t address);
     void port_in(Field const& field, std::uint32_t low, std::uint32_t high);
-    template <class AtOffset>
-    void directed(Direction dir, std::uint32_t src, std::uint32_t dst, AtOffset const& test);
+    template <class Where, class AtOffset>
+    void directed(Direction dir, Where src, Where dst, AtOffset const& test);
     template <class TestOf>
     void any_protocol(std::int16_t protocol, TestOf const& test);
 
     Formula& formula_;
-    Encapsulation at_;
+    Layers const& at_;
     Span span_;
 };
 

@@ -245,8 +245,8 @@ bool Relations::load(ast::Step const& step) {
     // A constant index becomes a part of the offset unless their sum wraps: there libpcap's
     // run-time rule tells the two apart.
     Field field = tests(step.span).field(*protocol, 0, size);
-    if (index.constant && field.offset <= all_ones - *index.constant) {
-        field.offset += *index.constant;
+    if (index.constant && field.at.value <= all_ones - *index.constant) {
+        field.at.value += *index.constant;
         steps_.back() = {.kind = Step::Kind::field, .field = field};
     } else {
         steps_.push_back({.kind = Step::Kind::load, .field = field});

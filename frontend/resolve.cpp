@@ -339,7 +339,7 @@ bool Resolver::run() {
 
 Result<Resolved> resolve(std::string_view text, std::vector<Token> const& tokens,
                          ast::Tree const& tree, Options const& options) {
-    Resolving resolving{text, tokens, tree, options};
+    Resolving resolving{text, tokens, tree, options, Layers(*find_link_layer(options.link_type))};
     if (!Resolver(resolving).run()) return fail(std::move(resolving.error));
     return std::move(resolving.out);
 }

@@ -17,7 +17,8 @@ struct Resolved {
 };
 
 // Goes through the tree from left to right, because an identifier without qualifiers means what
-// the one before it meant, and some primitives change where later ones look.
+// the one before it meant, and some primitives change where later ones look.  The link type is one
+// that find_link_layer() knows.
 Result<Resolved> resolve(std::string_view text, std::vector<Token> const& tokens,
                          ast::Tree const& tree, Options const& options);
 

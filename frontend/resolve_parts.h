@@ -36,7 +36,7 @@ struct Resolving {
     std::vector<Token> const& tokens;
     ast::Tree const& tree;
     Options const& options;
-    Encapsulation at{};
+    Layers at;
     Resolved out{};
     Diagnostic error{};
 };
