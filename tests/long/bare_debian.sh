@@ -5,6 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 . scripts/setup.sh
 [ "$(id -u)" -eq 0 ] || { echo "debootstrap and chroot need root" && exit 3; }
+# What is mounted from here on goes with this script.
+[ -n "${TAMIS_MOUNTS:-}" ] ||
+    TAMIS_MOUNTS=private exec unshare --mount --propagation private "tests/long/bare_debian.sh"
 install_packages long
 
 # The mirror that this machine installs from.
@@ -15,10 +18,11 @@ mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Pac
 root=$(mktemp -d)
 chmod 755 "$root" # apt fetches as a user of its own
 clean_up() {
-    umount "$root/proc" 2>/dev/null || true
+    umount -lR "$root"
     rm -rf --one-file-system "$root"
 }
 trap clean_up EXIT
+mount --bind "$root" "$root"
 
 debootstrap --variant=minbase bookworm "$root" "$mirror" >"$root.log" 2>&1 ||
     { tail -n 20 "$root.log" && exit 1; }
