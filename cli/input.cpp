@@ -140,6 +140,11 @@ void InputOptions::add_to(CLI::App& app) {
     app.add_option("--context", context, "what the program will look at: dead, savefile or live")
         ->type_name("CONTEXT");
     app.add_flag("-O", unoptimised, "do not optimise (-O0 too; -O1 is the default)");
+    auto* const none =
+        app.add_flag("--no-names", no_names, "no names but the built-in ones: ask nobody");
+    app.add_flag("--system-names", system_names,
+                 "names as this machine has them; the built-in tables come last")
+        ->excludes(none);
     app.add_flag("-q", quiet, "no warnings");
     app.add_flag("--werror", strict, "warnings are errors");
 }
@@ -160,11 +165,14 @@ tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_ty
         input.program = std::move(*program);
         return input;
     }
-    auto compiled = frontend::compile(input.source.text, {.link_type = link_type,
-                                                          .context = *chosen,
-                                                          .snaplen = options.snaplen,
-                                                          .netmask = *netmask,
-                                                          .optimise = !options.unoptimised});
+    auto compiled = frontend::compile(
+        input.source.text, {.link_type = link_type,
+                            .context = *chosen,
+                            .snaplen = options.snaplen,
+                            .netmask = *netmask,
+                            .optimise = !options.unoptimised,
+                            .names = options.no_names ? nullptr : &frontend::system_names(),
+                            .names_first = options.system_names});
     if (!compiled) return tl::unexpected(report(compiled.error(), input.source));
     input.program = std::move(compiled->program);
     input.warnings = std::move(compiled->warnings);

@@ -27,6 +27,8 @@ struct InputOptions {
     std::string context;             // --context
     bool unoptimised = false;        // -O
     bool quiet = false;              // -q
+    bool no_names = false;           // --no-names
+    bool system_names = false;       // --system-names
     bool strict = false;             // --werror
     bool unchecked = false;          // a classic program may be one that the kernel refuses
 

@@ -12,6 +12,7 @@
 #include "bpf/cbpf.h"
 #include "bpf/link_types.h"
 #include "bpf/result.h"
+#include "frontend/names.h"
 
 namespace tamis::frontend {
 
@@ -25,6 +26,8 @@ struct Options {
     std::uint32_t snaplen = 262144;          // what a match returns, in bytes
     std::optional<std::uint32_t> netmask{};  // for `ip broadcast`, host order
     bool optimise = true;
+    Names const* names = nullptr;  // of hosts and nets, and of what the built-in tables lack
+    bool names_first = false;      // ask there before looking into the tables
 };
 
 struct Compiled {

@@ -56,6 +56,13 @@ class Identifiers : private Part {
     bool mac();
     bool number();
     bool name();
+    bool host_name(std::string_view name);
+    bool net_name(std::string_view name);
+    bool ether_name(std::string_view name);
+    bool unknown(std::string_view what);
+    template <class Built, class Asked>
+    auto known(std::string_view name, Built const& built_in, Asked const& asked) const;
+    bool net4(std::uint32_t address);
     bool host4(std::uint32_t address, std::uint32_t mask);
     bool dotted(Token const& token, std::uint32_t& address, std::uint32_t& mask);
     bool port_name(std::string_view name);
@@ -232,12 +239,8 @@ bool Identifiers::number() {
     switch (type_) {
         case Type::host:
             return host4(value, all_ones);
-        case Type::net: {
-            // `net 10` is 10.0.0.0/8: the number is moved to the left end
-            std::uint32_t address = value, mask = all_ones;
-            for (; address != 0 && address >> 24 == 0; mask <<= 8) address <<= 8;
-            return host4(address, mask);
-        }
+        case Type::net:
+            return net4(value);
         case Type::port:
         case Type::portrange:
             if (value > 0xffff)
@@ -250,15 +253,72 @@ bool Identifiers::number() {
     return proto(value);
 }
 
+// `net 10` is 10.0.0.0/8: the number is moved to the left end.
+bool Identifiers::net4(std::uint32_t address) {
+    std::uint32_t mask = all_ones;
+    for (; address != 0 && address >> 24 == 0; mask <<= 8) address <<= 8;
+    return host4(address, mask);
+}
+
+// Looks a name up in the built-in table and asks who else may know it.
+template <class Built, class Asked>
+auto Identifiers::known(std::string_view name, Built const& built_in, Asked const& asked) const {
+    Names const* const names = c_.options.names;
+    if (names == nullptr) return built_in(name);
+    auto first = c_.options.names_first ? (names->*asked)(name) : built_in(name);
+    if (first) return first;
+    return c_.options.names_first ? built_in(name) : (names->*asked)(name);
+}
+
+bool Identifiers::unknown(std::string_view what) {
+    return error(id_.span, fmt::format("unknown {} '{}'", what, shown_),
+                 c_.options.names == nullptr ? "names are not looked up: write its address"
+                                             : "its address will do");
+}
+
+// Every address that the name stands for.
+bool Identifiers::host_name(std::string_view name) {
+    if (c_.options.names == nullptr) return unknown("host");
+    Names::Hosts const hosts = c_.options.names->hosts(name);
+    if (hosts.ip4.empty() && hosts.ip6.empty()) return unknown("host");
+    Hosts const kind = q_.protocol == nullptr ? Hosts::none : q_.protocol->hosts;
+    std::size_t const mark = formula().mark();
+    if (kind != Hosts::ipv6)
+        for (std::uint32_t const address : hosts.ip4)
+            tests(id_.span).host4(q_.protocol, address, all_ones, q_.direction);
+    if (kind != Hosts::ipv4)
+        for (Ipv6 const& address : hosts.ip6)
+            tests(id_.span).host6(address, {all_ones, all_ones, all_ones, all_ones}, q_.direction);
+    if (formula().mark() == mark)
+        return error(id_.span, fmt::format("'{}' has no {}", shown_, addresses(kind)),
+                     kind == Hosts::ipv6 ? "it has IPv4 addresses" : "it has IPv6 addresses");
+    formula().any(mark);
+    return true;
+}
+
+bool Identifiers::net_name(std::string_view name) {
+    if (!takes_addresses(Hosts::ipv4, "the name of an IPv4 network")) return false;
+    Names const* const names = c_.options.names;
+    auto const network = names != nullptr ? names->network(name) : std::nullopt;
+    return network ? net4(*network) : unknown("network");
+}
+
+bool Identifiers::ether_name(std::string_view name) {
+    Names const* const names = c_.options.names;
+    auto const address = names != nullptr ? names->ether(name) : std::nullopt;
+    if (!address) return unknown("Ethernet host");
+    tests(id_.span).mac(*address, q_.direction);
+    return true;
+}
+
 bool Identifiers::name() {
     std::string_view const name = text_of(word_, c_.text);
     if (!fits(type_)) return false;
     switch (type_) {
         case Type::host:
-            return error(id_.span, fmt::format("host names are not supported yet: '{}'", shown_));
+            return is_ether() ? ether_name(name) : host_name(name);
         case Type::net:
-            return error(id_.span,
-                         fmt::format("network names are not supported yet: '{}'", shown_));
+            return net_name(name);
         case Type::port:
             return port_name(name);
         case Type::portrange:
@@ -282,8 +342,8 @@ bool Identifiers::port_of(std::string_view text, std::size_t at, Port& port) {
         port = {tokens->front().value};
         return true;
     }
-    Service const* const service = find_service(text);
-    if (service == nullptr) {
+    auto const service = known(text, find_service, &Names::service);
+    if (!service) {
         std::string_view near = nearest_service(text);
         if (near.empty()) near = nearest_word(text);
         return error(span, fmt::format("'{:.60}' is not a known service", text),
@@ -362,7 +422,7 @@ bool Identifiers::proto_name(std::string_view name) {
             tests(id_.span).link_type(*type);
             return true;
         }
-    } else if (auto const number = find_ip_protocol(name)) {
+    } else if (auto const number = known(name, find_ip_protocol, &Names::ip_protocol)) {
         return proto(*number);
     }
     return error(
