@@ -1,6 +1,7 @@
 // Network interfaces by name.
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <memory>
 
 #include <fmt/core.h>
@@ -54,8 +55,13 @@ Result<int> interface_link_type(std::string const& name) {
     int const type = request.ifr_hwaddr.sa_family;
     // Loopback frames carry an Ethernet header of zeros (net/if_arp.h, ARPHRD_LOOPBACK).
     if (type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK) return en10mb;
-    return fail({.message = fmt::format("interface '{}' has hardware type {}: only Ethernet and "
-                                        "loopback are supported yet",
+    // Tunnels whose packets begin with the IP header; tun devices say that they have no type.
+    constexpr int headless[] = {ARPHRD_NONE, ARPHRD_RAWIP, ARPHRD_TUNNEL, ARPHRD_TUNNEL6,
+                                ARPHRD_SIT};
+    if (std::find(std::begin(headless), std::end(headless), type) != std::end(headless))
+        return dlt_raw;
+    return fail({.message = fmt::format("interface '{}' has hardware type {}: only Ethernet, "
+                                        "loopback and IP tunnels are supported yet",
                                         escape(name), type),
                  .span = {},
                  .notes = {}});

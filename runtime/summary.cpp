@@ -88,6 +88,18 @@ std::string payload_summary(Bytes frame, std::uint32_t type, Bytes payload) {
 }  // namespace
 
 std::string summary(Bytes bytes, int link_type) {
+    if (link_type == dlt_raw) {
+        if (bytes.empty()) return "IP truncated";
+        return bytes[0] >> 4 == 6 ? ip6_summary(bytes) : ip4_summary(bytes);
+    }
+    if (link_type == dlt_sll) {
+        if (bytes.size() < 16) return "cooked header truncated";
+        std::uint32_t const type = load_be(bytes, 14, 2);
+        if (type == ip4) return ip4_summary(bytes.subspan(16));
+        if (type == ip6) return ip6_summary(bytes.subspan(16));
+        if (type == arp) return arp_summary(bytes.subspan(16));
+        return fmt::format("cooked type 0x{:04x}", type);
+    }
     if (link_type != en10mb) return fmt::format("link type {}", link_type);
     if (bytes.size() < 14) return "Ethernet truncated";
     return payload_summary(bytes, load_be(bytes, 12, 2), bytes.subspan(14));
