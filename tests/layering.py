@@ -13,6 +13,7 @@ ROOMS = {
     "verify": JOINING,
     "cli": JOINING | {"cli"},
     "examples": STAGES | {"bpf"},
+    "fuzz": {"bpf", "frontend"},
     "bench": JOINING | {"bench", "tests"},
     "tests": JOINING | {"tests"},
 }
