@@ -89,13 +89,19 @@ struct TreeDump {
 
 // ---------------------------------------------------------------------------------------- formula
 
+std::string variable(Offset const& offset) {
+    return offset.variable == Offset::constant ? "" : fmt::format("v{}+", offset.variable);
+}
+
 std::string show(Field const& field) {
     switch (field.base) {
         case Base::packet:
-            return fmt::format("[{}:{}]", field.at.value, field.size);
+            return fmt::format("[{}{}:{}]", variable(field.at), field.at.value, field.size);
         case Base::transport:
-            return fmt::format("[{}+ihl+{}:{}]", field.header, field.at.value - field.header,
-                               field.size);
+            return fmt::format("[{}{}+ihl+{}:{}]", variable(field.at), field.header,
+                               field.at.value - field.header, field.size);
+        case Base::variable:
+            return fmt::format("v{}", field.at.variable);
         case Base::length:
             break;
     }
@@ -148,6 +154,10 @@ std::string show(Formula const& formula, Formula::Node const& node) {
             Relation const& r = formula.relations[node.index];
             return fmt::format("relation{} ;{} {}", show(formula, r.begin, r.middle),
                                show(formula, r.middle, r.end), show(r.cond));
+        }
+        case Formula::Kind::assignment: {
+            Assignment const& a = formula.assignments[node.index];
+            return fmt::format("v{} ={}", a.variable, show(formula, a.begin, a.end));
         }
         case Formula::Kind::constant:
             return node.index != 0 ? "true" : "false";

@@ -15,6 +15,11 @@ void Formula::add(Relation const& relation, Span span) {
     relations.push_back(relation);
 }
 
+void Formula::add(Assignment const& assignment, Span span) {
+    nodes.push_back({Kind::assignment, 1, u32(assignments.size()), span});
+    assignments.push_back(assignment);
+}
+
 void Formula::add(bool constant, Span span) {
     nodes.push_back({Kind::constant, 1, constant ? 1U : 0U, span});
 }

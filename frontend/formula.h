@@ -19,6 +19,7 @@ enum class Base : std::uint8_t {
     packet,     // packet[at]
     transport,  // packet[4 * (packet[header] & 15) + at]: behind an IPv4 header at `header`
     length,     // the packet's length on the wire
+    variable,   // the variable of `at` itself
 };
 
 struct Field {
@@ -53,6 +54,13 @@ struct Step {
     std::uint32_t value = 0;
 };
 
+// variable = steps[begin .. end): always true.  Variables are words of the program's memory that
+// begin as 0; offsets that only the packet tells are kept there.
+struct Assignment {
+    std::uint8_t variable;
+    std::uint32_t begin, end;
+};
+
 // steps[begin .. middle) cond steps[middle .. end)
 struct Relation {
     cbpf::Cond cond;
@@ -60,23 +68,34 @@ struct Relation {
 };
 
 struct Formula {
-    enum class Kind : std::uint8_t { test, relation, constant, negation, conjunction, disjunction };
+    enum class Kind : std::uint8_t {
+        test,
+        relation,
+        assignment,
+        constant,
+        negation,
+        conjunction,
+        disjunction,
+    };
     struct Node {
         Kind kind;
         std::uint32_t size;   // nodes of this tree: it is nodes[i + 1 - size .. i]
-        std::uint32_t index;  // into tests or relations; of a constant, 0 or 1
+        std::uint32_t index;  // into the list of its kind; of a constant, 0 or 1
         Span span;            // the text it came from
     };
 
     std::vector<Node> nodes;
     std::vector<Test> tests;
     std::vector<Relation> relations;
+    std::vector<Assignment> assignments;
     std::vector<Step> steps;
+    std::uint8_t variables = 0;  // how many; the last words of the memory hold them
 
     // The trees that are added from here on can become operands of one node.
     std::size_t mark() const { return nodes.size(); }
     void add(Test const& test, Span span);
     void add(Relation const& relation, Span span);
+    void add(Assignment const& assignment, Span span);
     void add(bool constant, Span span);
     void negate();                                                 // the last tree
     void all(std::size_t mark) { join(Kind::conjunction, mark); }  // the trees since the mark

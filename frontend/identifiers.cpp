@@ -27,6 +27,8 @@ std::string_view addresses(Hosts hosts) {
             return "IPv6 addresses";
         case Hosts::mac:
             return "addresses of six bytes";
+        case Hosts::decnet:
+            return "addresses like 10.20";
         case Hosts::none:
             break;
     }
@@ -64,6 +66,7 @@ class Identifiers : private Part {
     auto known(std::string_view name, Built const& built_in, Asked const& asked) const;
     bool net4(std::uint32_t address);
     bool host4(std::uint32_t address, std::uint32_t mask);
+    bool decnet();
     bool dotted(Token const& token, std::uint32_t& address, std::uint32_t& mask);
     bool port_name(std::string_view name);
     bool port_range(std::string_view name);
@@ -109,7 +112,8 @@ bool Identifiers::fits(Type type) {
     switch (type) {
         case Type::host:
         case Type::net:
-            good = protocol.hosts != Hosts::none;
+            good = protocol.hosts != Hosts::none &&
+                   (type == Type::host || protocol.hosts != Hosts::decnet);
             takes = "ip, ip6, arp, rarp or ether";
             break;
         case Type::port:
@@ -119,14 +123,11 @@ bool Identifiers::fits(Type type) {
             break;
         case Type::proto:
             good = protocol.takes_proto;
-            takes = "ip, ip6 or ether";
+            takes = "ip, ip6, ether, iso or isis";
             break;
     }
     if (good) return true;
     Token const& keyword = token(q_.protocol_token);
-    if ((protocol.word == Word::decnet && type == Type::host) ||
-        (protocol.word == Word::iso && type == Type::proto))
-        return unsupported(keyword);
     return error(keyword.span,
                  fmt::format("'{}' does not go with '{}'", text(keyword), spelling(type)),
                  fmt::format("before '{}' stands nothing or {}", spelling(type), takes));
@@ -177,7 +178,28 @@ bool Identifiers::dotted(Token const& token, std::uint32_t& address, std::uint32
     return true;
 }
 
+// AREA.NODE
+bool Identifiers::decnet() {
+    std::string_view const word = text_of(word_, c_.text);
+    std::uint32_t parts[] = {0, 0};
+    std::size_t at = 0;
+    for (char const c : word) {
+        bool const digit = c >= '0' && c <= '9';
+        if (!digit && (c != '.' || ++at == 2)) break;
+        if (digit)
+            parts[at] = std::min(1024U, parts[at] * 10 + static_cast<std::uint32_t>(c - '0'));
+    }
+    if (type_ != Type::host || id_.prefix != nullptr || id_.mask != nullptr || at != 1 ||
+        parts[0] > 63 || parts[1] > 1023)
+        return error(id_.span, fmt::format("'{}' is not an address of DECnet", shown_),
+                     "write AREA.NODE: an area up to 63, a node up to 1023");
+    tests(id_.span).decnet(parts[0] << 10 | parts[1], q_.direction);
+    return true;
+}
+
 bool Identifiers::ipv4() {
+    if (q_.protocol != nullptr && q_.protocol->hosts == Hosts::decnet && fits(type_))
+        return decnet();
     std::uint32_t address = 0, mask = 0;
     if (!dotted(word_, address, mask)) return false;
     if (id_.prefix == nullptr && id_.mask == nullptr) return host4(address, mask);
@@ -400,6 +422,21 @@ bool Identifiers::proto(std::uint32_t number) {
         tests(id_.span).link_type(number);
         return true;
     }
+    if (q_.protocol != nullptr && q_.protocol->word == Word::isis) {
+        if (number > 31)
+            return error(id_.span, fmt::format("'{}' is not a message of IS-IS", shown_),
+                         "they are numbers from 0 to 31");
+        tests(id_.span).isis_messages(1U << number);
+        return true;
+    }
+    bool const osi = q_.protocol != nullptr && q_.protocol->word == Word::iso;
+    if (number > 0xff && osi)
+        return error(id_.span, fmt::format("'{}' does not fit in a byte", shown_),
+                     "protocols of ISO are numbers from 0 to 255");
+    if (osi) {
+        tests(id_.span).osi_protocol(number);
+        return true;
+    }
     if (number > 0xff)
         return error(id_.span, fmt::format("'{}' does not fit in a byte", shown_),
                      "IP protocols are numbers from 0 to 255");
@@ -413,9 +450,16 @@ bool Identifiers::proto(std::uint32_t number) {
 }
 
 bool Identifiers::proto_name(std::string_view name) {
+    WordRow const* const row = find_word(name);
+    Protocol const* const protocol = row != nullptr ? find_protocol(row->word) : nullptr;
+    if (q_.protocol != nullptr && (q_.protocol->word == Word::iso || q_.protocol->osi >= 0)) {
+        if (q_.protocol->word == Word::iso && protocol != nullptr && protocol->osi >= 0 &&
+            protocol->isis == 0)
+            return proto(static_cast<std::uint32_t>(protocol->osi));
+        return error(id_.span, fmt::format("'{}' is not a known protocol of ISO", shown_),
+                     "they are \\clnp, \\esis and \\isis; its number will do");
+    }
     if (is_ether()) {
-        WordRow const* const row = find_word(name);
-        Protocol const* const protocol = row != nullptr ? find_protocol(row->word) : nullptr;
         std::optional<std::uint16_t> type = find_ether_type(name);
         if (protocol != nullptr && protocol->link_type != 0) type = protocol->link_type;
         if (type) {

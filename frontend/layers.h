@@ -24,6 +24,15 @@ constexpr Offset operator+(Offset offset, std::uint32_t more) {
 // How a packet tells which protocol its payload is.
 enum class TypeRule : std::uint8_t {
     ethernet,  // an EtherType, or a length and an LLC header
+    ppp,       // PPP's number of the protocol
+    hdlc,      // an EtherType; ISO protocols are 0xfefe
+    number,    // whatever number was asked for
+    cooked,    // an EtherType, or Linux's numbers of what has none
+    family,    // BSD's address family
+    version,   // the first four bits of an IP header
+    ip4,       // it is always IPv4
+    ip6,
+    unknown,  // it cannot be told
 };
 
 // What is known of a link type.  Offsets are in bytes from the start of the packet, those of the
@@ -42,7 +51,7 @@ struct LinkLayer {
     std::int8_t mac_dst = absent, mac_src = absent;
 };
 
-// The row of a link type; null for those that are not supported.
+// The row of a link type; null for numbers that are none.
 LinkLayer const* find_link_layer(int number);
 
 // The headers in force.
@@ -50,6 +59,11 @@ struct Layers {
     LinkLayer const* type;  // says how the fields are read; the offsets are the ones below
     Offset link, link_type, payload;
     std::uint32_t network, network_no_snap;
+    bool from_file = false;                   // of another system, perhaps
+    unsigned vlan_depth = 0, mpls_depth = 0;  // headers that were tested for
+    bool tunnelled = false;                   // behind geneve or vxlan
+    // A test was wanted that makes no sense of these headers: of addresses that they do not have.
+    bool refused = false;
 
     explicit Layers(LinkLayer const& layer)
         : type(&layer),

@@ -38,6 +38,18 @@ constexpr std::uint32_t none = all_ones;
 // Code that has not been written yet has no place.
 using Place = std::uint32_t;
 
+// The part of a field that says what its offset is counted from; that is what X holds.
+constexpr Field counted_from_nothing{.base = Base::length};
+constexpr Field counted_from(Field const& field) {
+    bool const variable = field.at.variable != Offset::constant;
+    if (field.base != Base::transport && (field.base != Base::packet || !variable))
+        return counted_from_nothing;
+    return {field.base, 0, {0, field.at.variable}, field.header};
+}
+constexpr std::uint32_t word_of(std::uint8_t variable) {
+    return cbpf::memory_words - 1U - variable;
+}
+
 class Lowering {
   public:
     Lowering(Formula const& formula, std::uint32_t accept, Span whole)
@@ -59,18 +71,22 @@ class Lowering {
     struct Registers {
         bool reached = false;
         std::uint32_t a = none;  // what this test leaves in A
-        std::uint32_t x = none;  // the length of the IPv4 header here
+        Field x = counted_from_nothing;
     };
 
     void set_goals();
     void follow_registers();
     void merge(std::uint32_t target, Registers const& registers);
     void write_block(std::uint32_t leaf);
+    void write_jump(std::uint32_t target);
     void write_branch(std::uint32_t leaf, std::uint16_t code, std::uint32_t k, Goals goals);
     void test_code(Test const& test, Registers const& before);
     void relation_code(Relation const& relation);
     void value_code(std::uint32_t begin, std::uint32_t end, std::uint32_t depth);
+    void base_code(Field const& field);
     void load_code(Field const& field);
+    void indexed_code(Field const& field, std::uint32_t depth);
+    void zero_variables();
     void bring_near(std::uint32_t target);
     void write(Insn insn, Span span);
     void code(std::uint16_t code, std::uint32_t k = 0) { code_.push_back({code, 0, 0, k}); }
@@ -123,6 +139,7 @@ void Lowering::set_goals() {
         switch (node.kind) {
             case Kind::test:
             case Kind::relation:
+            case Kind::assignment:
                 here = i;
                 break;
             case Kind::constant:
@@ -151,12 +168,14 @@ void Lowering::follow_registers() {
         if (nodes_[i].kind == Kind::test) {
             Field const& field = formula_.tests[nodes_[i].index].field;
             after.a = nodes_[i].index;
-            if (field.base == Base::transport) after.x = field.header;
+            if (Field const from = counted_from(field); from != counted_from_nothing)
+                after.x = from;
         } else {
-            after.a = after.x = none;
+            after.a = none;
+            after.x = counted_from_nothing;
         }
         merge(goals_[i].yes, after);
-        merge(goals_[i].no, after);
+        if (nodes_[i].kind != Kind::assignment) merge(goals_[i].no, after);
     }
 }
 
@@ -173,15 +192,32 @@ void Lowering::merge(std::uint32_t target, Registers const& registers) {
         return;
     }
     if (!same(known.a, registers.a)) known.a = none;
-    if (known.x != registers.x) known.x = none;
+    if (known.x != registers.x) known.x = counted_from_nothing;
 }
 
 // ------------------------------------------------------------------------------------------- code
 
+// Puts into X what the field's offset is counted from.
+void Lowering::base_code(Field const& field) {
+    bool const variable = field.at.variable != Offset::constant;
+    if (field.base == Base::transport && !variable) return code(op::ldx_msh, field.header);
+    if (counted_from(field) == counted_from_nothing) return;
+    code(op::ldx_mem, word_of(field.at.variable));
+    if (field.base == Base::packet) return;
+    code(op::ld_ind(1), field.header);
+    code(op::alu(Alu::and_), 0xf);
+    code(op::alu(Alu::lsh), 2);
+    code(op::alu(Alu::add) | op::with_x);
+    code(op::tax);
+}
+
 void Lowering::load_code(Field const& field) {
     switch (field.base) {
         case Base::packet:
-            code(op::ld_abs(field.size), field.at.value);
+            if (field.at.variable == Offset::constant)
+                code(op::ld_abs(field.size), field.at.value);
+            else
+                code(op::ld_ind(field.size), field.at.value);
             break;
         case Base::transport:
             code(op::ld_ind(field.size), field.at.value);
@@ -189,7 +225,24 @@ void Lowering::load_code(Field const& field) {
         case Base::length:
             code(op::ld_len);
             break;
+        case Base::variable:
+            code(op::ld_mem, word_of(field.at.variable));
+            break;
     }
+}
+
+// The field at an offset that is increased by A, the last of `depth` values.
+void Lowering::indexed_code(Field const& field, std::uint32_t depth) {
+    if (counted_from(field) != counted_from_nothing) {
+        // Behind a header at a variable place A is needed to find out where that ends.
+        bool const takes_a = field.base == Base::transport && field.at.variable != Offset::constant;
+        if (takes_a) code(op::st, depth - 1);
+        base_code(field);
+        if (takes_a) code(op::ld_mem, depth - 1);
+        code(op::alu(Alu::add) | op::with_x);
+    }
+    code(op::tax);
+    code(op::ld_ind(field.size), field.at.value);
 }
 
 void Lowering::test_code(Test const& test, Registers const& before) {
@@ -198,8 +251,7 @@ void Lowering::test_code(Test const& test, Registers const& before) {
     if (before.a != none && formula_.tests[before.a].field == test.field) held = before.a;
     if (held != none && mask_in_a(formula_.tests[held]) == wanted) return;
     if (held == none || mask_in_a(formula_.tests[held]) != all_ones) {
-        if (test.field.base == Base::transport && before.x != test.field.header)
-            code(op::ldx_msh, test.field.header);
+        if (before.x != counted_from(test.field)) base_code(test.field);
         load_code(test.field);
     }
     if (wanted != all_ones) code(op::alu(Alu::and_), wanted);
@@ -237,16 +289,11 @@ void Lowering::value_code(std::uint32_t begin, std::uint32_t end, std::uint32_t 
                 break;
             case Step::Kind::field:
                 push();
-                if (step.field.base == Base::transport) code(op::ldx_msh, step.field.header);
+                base_code(step.field);
                 load_code(step.field);
                 break;
             case Step::Kind::load:
-                if (step.field.base == Base::transport) {
-                    code(op::ldx_msh, step.field.header);
-                    code(op::alu(Alu::add) | op::with_x);
-                }
-                code(op::tax);
-                code(op::ld_ind(step.field.size), step.field.at.value);
+                indexed_code(step.field, depth);
                 break;
             case Step::Kind::negate:
                 code(op::neg);
@@ -300,6 +347,15 @@ void Lowering::bring_near(std::uint32_t target) {
     nearest = here;
 }
 
+// Goes on at the target: nothing where that stands next.
+void Lowering::write_jump(std::uint32_t target) {
+    bring_near(target);
+    auto const here = static_cast<Place>(reversed_.size());
+    if (nearest_[target] == here - 1) return;
+    write({op::ja, 0, 0, here - nearest_[target] - 1}, whole_);
+    nearest_[target] = here;
+}
+
 void Lowering::write_branch(std::uint32_t leaf, std::uint16_t code, std::uint32_t k, Goals goals) {
     bring_near(goals.no);
     bring_near(goals.yes);
@@ -319,6 +375,11 @@ void Lowering::write_block(std::uint32_t leaf) {
             write_branch(leaf, op::branch(Cond::set), test.mask, {goals.no, goals.yes});
         else
             write_branch(leaf, op::branch(test.cond), test.value, goals);
+    } else if (nodes_[leaf].kind == Kind::assignment) {
+        Assignment const& assignment = formula_.assignments[nodes_[leaf].index];
+        value_code(assignment.begin, assignment.end, 0);
+        code(op::st, word_of(assignment.variable));
+        write_jump(goals.yes);
     } else {
         Relation const& relation = formula_.relations[nodes_[leaf].index];
         relation_code(relation);
@@ -332,6 +393,11 @@ void Lowering::write_block(std::uint32_t leaf) {
     begins_[leaf] = nearest_[leaf] = static_cast<Place>(reversed_.size() - 1);
 }
 
+void Lowering::zero_variables() {
+    for (std::uint8_t i = 0; i < formula_.variables; ++i) write({op::st, 0, 0, word_of(i)}, whole_);
+    if (formula_.variables > 0) write({op::ld_imm, 0, 0, 0}, whole_);
+}
+
 cbpf::Program Lowering::run() {
     set_goals();
     follow_registers();
@@ -340,10 +406,9 @@ cbpf::Program Lowering::run() {
     reversed_.reserve(2 * nodes_.size() + 2);
     origin_.reserve(2 * nodes_.size() + 2);
     for (std::uint32_t i = yes_; i-- > 0;)
-        if (registers_[i].reached &&
-            (nodes_[i].kind == Kind::test || nodes_[i].kind == Kind::relation))
-            write_block(i);
-    bring_near(start_);
+        if (registers_[i].reached && nodes_[i].kind <= Kind::assignment) write_block(i);
+    write_jump(start_);
+    zero_variables();
     std::reverse(reversed_.begin(), reversed_.end());
     std::reverse(origin_.begin(), origin_.end());
     return {std::move(reversed_), std::move(origin_)};

@@ -1,7 +1,11 @@
 #include "frontend/primitives.h"
 
 #include <algorithm>
+#include <bit>
 #include <iterator>
+#include <vector>
+
+#include "bpf/link_types.h"
 
 namespace tamis::frontend {
 namespace {
@@ -22,6 +26,13 @@ constexpr std::uint32_t proto_fragment = 44;
 constexpr std::uint32_t ip4_fragment = 6, ip4_proto = 9, ip4_dst = 16;
 constexpr std::uint32_t ip6_next = 6, ip6_src = 8, ip6_dst = 24, ip6_header = 40;
 
+constexpr std::int16_t osi_isis = 0x83;
+
+template <class... Numbers>
+constexpr std::uint32_t bits(Numbers... numbers) {
+    return ((1U << numbers) | ...);
+}
+
 // clang-format off
 constexpr Protocol table[] = {
     {.word = Word::link, .index = Index::link, .hosts = Hosts::mac, .takes_proto = true},
@@ -35,12 +46,22 @@ constexpr Protocol table[] = {
      .hosts = Hosts::ipv4, .src = 14, .dst = 24},
     {.word = Word::atalk,   .link_type = ether_atalk, .index = Index::network},
     {.word = Word::aarp,    .link_type = ether_aarp},
-    {.word = Word::decnet,  .link_type = 0x6003, .index = Index::network},
+    {.word = Word::decnet,  .link_type = 0x6003, .index = Index::network, .hosts = Hosts::decnet},
     {.word = Word::lat,     .link_type = 0x6004, .index = Index::network},
     {.word = Word::sca,     .link_type = 0x6007, .index = Index::network},
     {.word = Word::moprc,   .link_type = 0x6002, .index = Index::network},
     {.word = Word::mopdl,   .link_type = 0x6001, .index = Index::network},
-    {.word = Word::iso,     .link_type = sap_iso},
+    {.word = Word::iso,     .link_type = sap_iso, .takes_proto = true},
+    {.word = Word::clnp,    .osi = 0x81},
+    {.word = Word::esis,    .osi = 0x82},
+    {.word = Word::isis,    .takes_proto = true, .osi = osi_isis},
+    {.word = Word::l1,   .osi = osi_isis, .isis = bits(15, 17, 18, 24, 26)},
+    {.word = Word::l2,   .osi = osi_isis, .isis = bits(16, 17, 20, 25, 27)},
+    {.word = Word::iih,  .osi = osi_isis, .isis = bits(15, 16, 17)},
+    {.word = Word::lsp,  .osi = osi_isis, .isis = bits(18, 20)},
+    {.word = Word::snp,  .osi = osi_isis, .isis = bits(24, 25, 26, 27)},
+    {.word = Word::csnp, .osi = osi_isis, .isis = bits(24, 25)},
+    {.word = Word::psnp, .osi = osi_isis, .isis = bits(26, 27)},
     {.word = Word::stp,     .link_type = 0x42},
     {.word = Word::ipx,     .link_type = sap_ipx},
     {.word = Word::netbeui, .link_type = sap_netbeui},
@@ -138,10 +159,121 @@ void Primitives::snap(std::uint32_t organisation, std::uint32_t type) {
 }
 
 void Primitives::link_type(std::uint32_t number) {
+    if (at_.mpls_depth > 0) return mpls_type(number);
     switch (at_.type->rule) {
         case TypeRule::ethernet:
             return ethernet_type(number);
+        case TypeRule::ppp:
+            return ppp_type(number);
+        case TypeRule::hdlc:
+            return is(type_field(0, 2), number == sap_iso ? 0xfefe : number);
+        case TypeRule::number:
+            return is(type_field(0, 2), number);
+        case TypeRule::cooked:
+            return cooked_type(number);
+        case TypeRule::family:
+            return family_type(number);
+        case TypeRule::version:
+            if (number != ether_ip && number != ether_ip6) return formula_.add(false, span_);
+            return is(payload(0, 1), number == ether_ip ? 0x40 : 0x60, 0xf0);
+        case TypeRule::ip4:
+            return formula_.add(number == ether_ip, span_);
+        case TypeRule::ip6:
+            return formula_.add(number == ether_ip6, span_);
+        case TypeRule::unknown:
+            at_.refused = true;
+            return formula_.add(false, span_);
     }
+}
+
+// MPLS does not say what it carries: IP is known by its version.
+void Primitives::mpls_type(std::uint32_t number) {
+    bool const ip4 = number == ether_ip;
+    if (!ip4 && number != ether_ip6) at_.refused = true;
+    std::size_t const mark = formula_.mark();
+    is(network(0U - 2, 1), 1, 1);  // of the last entry: it is the bottom of the stack
+    is(network(0, 1), ip4 ? 0x40 : 0x60, 0xf0);
+    formula_.all(mark);
+}
+
+void Primitives::ppp_type(std::uint32_t number) {
+    struct Row {
+        std::uint16_t ethernet, ppp;
+    };
+    static constexpr Row rows[] = {
+        {ether_ip, 0x21}, {ether_ip6, 0x57}, {0x6003, 0x27}, {ether_atalk, 0x29},
+        {0x0600, 0x25},   {sap_iso, 0x23},   {0x42, 0x31},   {sap_ipx, 0x2b},
+    };
+    for (Row const& row : rows)
+        if (row.ethernet == number) return is(type_field(0, 2), row.ppp);
+    is(type_field(0, 2), number);
+}
+
+// Linux's header of captures on all interfaces: 802.2 frames are type 4, bare IPX is type 1.
+void Primitives::cooked_type(std::uint32_t number) {
+    constexpr std::uint32_t llc = 4, bare = 1;
+    Field const type = type_field(0, 2);
+    if (number > max_length && number != ether_atalk && number != ether_aarp)
+        return is(type, number);
+    bool const ipx = number == sap_ipx;
+    std::size_t const mark = formula_.mark();
+    if (ipx || number > max_length) is(type, ipx ? ether_ipx : number);
+    if (ipx) is(type, bare);
+    std::size_t const in_llc = formula_.mark();
+    is(type, llc);
+    std::size_t const kinds = formula_.mark();
+    if (number == sap_iso || number == sap_ip || number == sap_netbeui)
+        is(payload(0, 2), number << 8 | number);
+    else if (number <= max_length)
+        is(payload(0, 1), number);
+    if (ipx || number > max_length)
+        snap(number == ether_atalk ? 0x080007 : 0, ipx ? ether_ipx : number);
+    formula_.any(kinds);
+    formula_.all(in_llc);
+    formula_.any(mark);
+}
+
+// BSD's loopback: the address family in the byte order of the machine that captured (NULL) or of
+// the network (LOOP).  Systems number IPv6 differently, and files travel.
+void Primitives::family_type(std::uint32_t number) {
+    constexpr std::uint32_t inet = 2, linux_inet6 = 10;
+    if (number != ether_ip && number != ether_ip6) return formula_.add(false, span_);
+    std::vector<std::uint32_t> families{number == ether_ip ? inet : linux_inet6};
+    if (number == ether_ip6 && at_.from_file) families = {24, 28, 30};  // BSDs and macOS
+    bool const host_order = at_.type->number == dlt_null;
+    bool const swapped = host_order && std::endian::native == std::endian::little;
+    std::size_t const mark = formula_.mark();
+    for (std::uint32_t const family : families) {
+        if (swapped || (host_order && at_.from_file)) is(type_field(0, 4), family << 24);
+        if (!swapped || at_.from_file) is(type_field(0, 4), family);
+    }
+    formula_.any(mark);
+}
+
+void Primitives::has_llc() {
+    std::size_t const mark = formula_.mark();
+    is_length_field();
+    is(payload(0, 2), 0xffff);  // IPX on bare 802.3
+    formula_.negate();
+    formula_.all(mark);
+}
+
+void Primitives::has_link_header() {
+    if (!at_.tunnelled || at_.link.variable == at_.payload.variable) return;
+    auto const begin = static_cast<std::uint32_t>(formula_.steps.size());
+    for (std::uint8_t const variable : {at_.payload.variable, at_.link.variable})
+        formula_.steps.push_back(
+            {.kind = Step::Kind::field, .field = {.base = Base::variable, .at = {0, variable}}});
+    formula_.add(Relation{Cond::eq, begin, begin + 1, begin + 2}, span_);
+    formula_.negate();
+}
+
+// Whether the link header has addresses.
+bool Primitives::addressed() {
+    if (at_.type->mac_dst != LinkLayer::absent) return true;
+    at_.refused = true;
+    formula_.add(false, span_);
+    return false;
 }
 
 void Primitives::ethernet_type(std::uint32_t number) {
@@ -182,14 +314,28 @@ void Primitives::mac_at(std::int8_t offset, std::uint64_t address) {
 }
 
 void Primitives::mac(std::uint64_t address, Direction dir) {
+    if (!addressed()) return;
+    std::size_t const mark = formula_.mark();
+    has_link_header();
     directed(dir, at_.type->mac_src, at_.type->mac_dst,
              [&](std::int8_t offset) { mac_at(offset, address); });
+    formula_.all(mark);
 }
 
-void Primitives::broadcast() { mac_at(at_.type->mac_dst, 0xffffffffffff); }
+void Primitives::broadcast() {
+    if (!addressed()) return;
+    std::size_t const mark = formula_.mark();
+    has_link_header();
+    mac_at(at_.type->mac_dst, 0xffffffffffff);
+    formula_.all(mark);
+}
 
 void Primitives::multicast() {
+    if (!addressed()) return;
+    std::size_t const mark = formula_.mark();
+    has_link_header();
     add(link(static_cast<std::uint32_t>(at_.type->mac_dst), 1), Cond::set, 1);
+    formula_.all(mark);
 }
 
 void Primitives::byte(std::uint32_t index, Cond cond, std::uint32_t mask, std::uint32_t value) {
@@ -229,6 +375,8 @@ void Primitives::ip6_protocol(std::uint32_t number) {
 }
 
 void Primitives::abbreviation(Protocol const& protocol) {
+    if (protocol.isis != 0) return isis_messages(protocol.isis);
+    if (protocol.osi >= 0) return osi_protocol(static_cast<std::uint32_t>(protocol.osi));
     if (protocol.number < 0) return link_type(protocol.link_type);
     std::size_t const mark = formula_.mark();
     auto const number = static_cast<std::uint32_t>(protocol.number);
@@ -241,8 +389,9 @@ void Primitives::host4(Protocol const* protocol, std::uint32_t address, std::uin
                        Direction dir) {
     if (protocol == nullptr) {
         std::size_t const mark = formula_.mark();
-        for (Word const word : {Word::ip, Word::arp, Word::rarp})
-            host4(&row(word), address, mask, dir);
+        host4(&row(Word::ip), address, mask, dir);
+        if (at_.mpls_depth == 0)
+            for (Word const word : {Word::arp, Word::rarp}) host4(&row(word), address, mask, dir);
         return formula_.any(mark);
     }
     std::size_t const mark = formula_.mark();
@@ -290,7 +439,75 @@ void Primitives::ip6_multicast() {
     formula_.all(mark);
 }
 
+// ------------------------------------------------------------------------------- other networks
+
+void Primitives::osi_protocol(std::uint32_t number) {
+    std::size_t const mark = formula_.mark();
+    link_type(sap_iso);
+    is(payload(at_.network_no_snap, 1), number);
+    formula_.all(mark);
+}
+
+void Primitives::isis_messages(std::uint32_t messages) {
+    constexpr std::uint32_t message = 4;
+    std::size_t const mark = formula_.mark();
+    osi_protocol(osi_isis);
+    std::size_t const any = formula_.mark();
+    for (std::uint32_t i = 0; i < 32; ++i)
+        if ((messages >> i & 1) != 0) is(payload(at_.network_no_snap + message, 1), i, 0x1f);
+    formula_.any(any);
+    formula_.all(mark);
+}
+
+// Two bytes of length, then perhaps one of padding, then a long or a short header; addresses have
+// their lower byte first.
+void Primitives::decnet(std::uint32_t address, Direction dir) {
+    constexpr std::uint32_t flags = 2;
+    std::uint32_t const swapped = (address & 0xff) << 8 | address >> 8;
+    struct Shape {
+        bool padded;
+        std::uint32_t value, mask, src, dst;
+    };
+    static constexpr Shape shapes[] = {
+        {true, 0x8106, 0xff07, 15, 7},
+        {false, 0x06, 0x07, 15, 7},
+        {true, 0x8102, 0xff07, 3, 1},
+        {false, 0x02, 0x07, 3, 1},
+    };
+    auto const one_way = [&](std::uint32_t Shape::*where) {
+        std::size_t const any = formula_.mark();
+        for (Shape const& shape : shapes) {
+            std::size_t const all = formula_.mark();
+            std::uint32_t const pad = shape.padded ? 1 : 0;
+            is(network(flags, shape.padded ? 2 : 1), shape.value, shape.mask);
+            is(network(flags + pad + shape.*where, 2), swapped);
+            formula_.all(all);
+        }
+        formula_.any(any);
+    };
+    std::size_t const mark = formula_.mark();
+    link_type(row(Word::decnet).link_type);
+    directed(dir, &Shape::src, &Shape::dst, one_way);
+    formula_.all(mark);
+}
+
 // ---------------------------------------------------------------------------------------- ports
+
+void Primitives::ports_over(std::uint32_t ip, std::int16_t protocol, std::uint32_t port) {
+    constexpr std::uint32_t dst = 2;
+    auto const number = static_cast<std::uint32_t>(protocol);
+    std::size_t const mark = formula_.mark();
+    link_type(ip);
+    if (ip == ether_ip) {
+        is_protocol(number);
+        first_fragment();
+        is(field(row(Word::tcp), dst, 2), port);
+    } else {
+        is_next_header(number);
+        is(network(ip6_header + dst, 2), port);
+    }
+    formula_.all(mark);
+}
 
 template <class TestOf>
 void Primitives::any_protocol(std::int16_t protocol, TestOf const& test) {

@@ -11,7 +11,7 @@
 
 namespace tamis::frontend {
 
-enum class Hosts : std::uint8_t { none, ipv4, ipv6, mac };
+enum class Hosts : std::uint8_t { none, ipv4, ipv6, mac, decnet };
 enum class Index : std::uint8_t {
     none,
     link,       // from the link header, no questions asked
@@ -30,6 +30,9 @@ struct Protocol {
     std::uint8_t src = 0, dst = 0;  // where its addresses are, from its header
     bool ports = false;
     bool takes_proto = false;  // `ip proto 6`
+    // What ISO's network layer calls it, and the kinds of IS-IS message: bit n is message n.
+    std::int16_t osi = -1;
+    std::uint32_t isis = 0;
 };
 Protocol const* find_protocol(Word word);
 
@@ -38,8 +41,7 @@ enum class Direction : std::uint8_t { either, src, dst, both };
 // Adds to a formula the tests that primitives stand for, all with the same span.
 class Primitives {
   public:
-    Primitives(Formula& formula, Layers const& at, Span span)
-        : formula_(formula), at_(at), span_(span) {}
+    Primitives(Formula& formula, Layers& at, Span span) : formula_(formula), at_(at), span_(span) {}
 
     void abbreviation(Protocol const& protocol);  // `tcp`
     void link_type(std::uint32_t number);         // `ether proto 2048`, Ethernet rules
@@ -54,6 +56,14 @@ class Primitives {
     void mac(std::uint64_t address, Direction dir);
     // Without a protocol: TCP, UDP and SCTP; number from IP's table.
     void ports(std::int16_t protocol, std::uint32_t low, std::uint32_t high, Direction dir);
+    // UDP, TCP or SCTP over one of ip and ip6, to a port.
+    void ports_over(std::uint32_t ip, std::int16_t protocol, std::uint32_t port);
+    void osi_protocol(std::uint32_t number);     // `iso proto`
+    void isis_messages(std::uint32_t messages);  // one of these: bit n is message n
+    void decnet(std::uint32_t address, Direction dir);
+    void has_llc();
+    // Not added where it is certain; link fields mean nothing without it.
+    void has_link_header();
     void broadcast();
     void multicast();
     void ip_broadcast(std::uint32_t netmask);
@@ -65,17 +75,23 @@ class Primitives {
     // A field behind this protocol's header; its index must not be Index::none.
     Field field(Protocol const& protocol, std::uint32_t offset, std::uint8_t size) const;
 
-  private:
     // Fields from the start of a header on.
     Field link(std::uint32_t offset, std::uint8_t size) const;
     Field payload(std::uint32_t offset, std::uint8_t size) const;
     Field network(std::uint32_t offset, std::uint8_t size) const;
-    Field type_field(std::uint32_t offset, std::uint8_t size) const;
-    void ethernet_type(std::uint32_t number);
     void add(Field const& field, cbpf::Cond cond, std::uint32_t value,
              std::uint32_t mask = ~std::uint32_t{0});
     void is(Field const& field, std::uint32_t value, std::uint32_t mask = ~std::uint32_t{0});
+
+  private:
+    Field type_field(std::uint32_t offset, std::uint8_t size) const;
+    void ethernet_type(std::uint32_t number);
     void is_length_field();
+    void mpls_type(std::uint32_t number);
+    void ppp_type(std::uint32_t number);
+    void cooked_type(std::uint32_t number);
+    void family_type(std::uint32_t number);
+    bool addressed();
     void snap(std::uint32_t organisation, std::uint32_t type);
     void mac_at(std::int8_t offset, std::uint64_t address);
     void port_in(Field const& field, std::uint32_t low, std::uint32_t high);
@@ -85,7 +101,7 @@ class Primitives {
     void any_protocol(std::int16_t protocol, TestOf const& test);
 
     Formula& formula_;
-    Layers const& at_;
+    Layers& at_;
     Span span_;
 };
 

@@ -16,7 +16,13 @@ constexpr std::size_t max_warnings = 8;  // of one filter: nobody reads more
 
 // What must be true of a packet before a field of it means anything.
 struct Guard {
-    enum class Kind : std::uint8_t { link_type, protocol, next_header, first_fragment };
+    enum class Kind : std::uint8_t {
+        link_type,
+        protocol,
+        next_header,
+        first_fragment,
+        link_header
+    };
     Kind kind;
     std::uint32_t number = 0;
     bool operator==(Guard const&) const = default;
@@ -120,11 +126,13 @@ bool Relations::arithmetic(ast::Range steps) {
     for (std::uint32_t i = steps.begin; i < steps.end; ++i) {
         if (!step(c_.tree.steps[i])) return false;
         // The last value is in the accumulator, the others wait in memory.
-        if (operands_.size() > cbpf::memory_words + 1)
+        c_.deepest = std::max(c_.deepest, static_cast<unsigned>(operands_.size()));
+        unsigned const taken = formula().variables;
+        if (operands_.size() > cbpf::memory_words + (taken == 0 ? 1 : 0) - taken)
             return error(
                 c_.tree.steps[i].span, "too many intermediate results",
                 fmt::format("at most {} can wait at a time; from left to right none has to",
-                            cbpf::memory_words));
+                            cbpf::memory_words - taken));
     }
     return true;
 }
@@ -195,7 +203,8 @@ bool Relations::binary(ast::Step const& step) {
 void Relations::warn_unguarded(Operand const& left, Operand const& right) {
     auto const kept = guards_of(left), lost = guards_of(right);
     bool const harmless = std::all_of(lost.begin(), lost.end(), [&](Guard const& guard) {
-        return std::find(kept.begin(), kept.end(), guard) != kept.end();
+        return guard.kind == Guard::Kind::link_header ||
+               std::find(kept.begin(), kept.end(), guard) != kept.end();
     });
     if (harmless || c_.out.warnings.size() >= max_warnings) return;
     c_.out.warnings.push_back(
@@ -266,7 +275,9 @@ void Relations::guard(Protocol const& protocol, Operand const& index) {
         guards_.push_back(Guard(guards_[i]));  // a copy: the list may move
     switch (protocol.index) {
         case Index::none:
+            break;
         case Index::link:
+            ask(Guard::Kind::link_header, 0);
             break;
         case Index::network:
             ask(Guard::Kind::link_type, protocol.link_type);
@@ -301,6 +312,9 @@ void Relations::add_guards(Primitives& tests) {
                 case Guard::Kind::next_header:
                     tests.is_next_header(guard.number);
                     break;
+                case Guard::Kind::link_header:
+                    tests.has_link_header();
+                    break;
                 case Guard::Kind::first_fragment:
                     tests.first_fragment();
                     break;
@@ -326,14 +340,21 @@ void Relations::add_comparison(Cond cond, std::uint32_t begin, std::uint32_t mid
 }
 
 bool Relations::run(ast::Node const& node, ast::Relation const& relation) {
-    std::uint32_t const begin = written();
+    std::uint32_t begin = written();
     if (!arithmetic(relation.left)) return false;
     std::uint32_t middle = written();
     if (!arithmetic(relation.right)) return false;
 
+    // The guards come first, with steps of their own.
+    std::vector<Step> const compared(steps_.begin() + begin, steps_.end());
+    steps_.resize(begin);
     std::size_t const mark = formula().mark();
     Primitives guards = tests(node.span);
     add_guards(guards);
+    middle += written() - begin;
+    begin = written();
+    steps_.insert(steps_.end(), compared.begin(), compared.end());
+
     Comparison compare = row(comparisons, relation.op);
     if (operands_[0].constant && !operands_[1].constant) {  // 1 = ip[0] is ip[0] = 1
         std::rotate(steps_.begin() + begin, steps_.begin() + middle, steps_.end());

@@ -34,6 +34,9 @@ class Resolver : private Part {
     bool by_itself(ast::Primitive const& primitive, Qualifiers const& q, std::uint32_t at);
     bool identified(Qualifiers const& q, ast::Range words, std::optional<ast::NodeId> tail);
     bool abbreviation(ast::Node const& node, Qualifiers const& q);
+    bool headers(ast::Primitive const& primitive, Qualifiers const& q, std::uint32_t at);
+    void warn_moved(Span span);
+    bool fits_layers(ast::Node const& node);
     bool cast(Protocol const* protocol, Token const& token);
     bool length_test(std::uint32_t at, std::uint32_t end);
     bool byte_test(std::uint32_t at, std::uint32_t end);
@@ -52,7 +55,7 @@ class Resolver : private Part {
 bool Resolver::node(ast::NodeId id, bool only_ids) {
     ast::Node const& node = c_.tree.nodes[id];
     if (auto const* shape = std::get_if<ast::Primitive>(&node.shape))
-        return primitive(node, *shape, only_ids);
+        return primitive(node, *shape, only_ids) && fits_layers(node);
     if (auto const* shape = std::get_if<ast::Chain>(&node.shape)) return chain(*shape, only_ids);
     if (auto const* shape = std::get_if<ast::Group>(&node.shape))
         return group(node, *shape, only_ids);
@@ -65,11 +68,25 @@ bool Resolver::node(ast::NodeId id, bool only_ids) {
         return error(node.span, fmt::format("'{}' is no name, number or address", text(node.span)),
                      "the list continues the words before it");
     inherited_.reset();
-    return resolve_relation(c_, node, std::get<ast::Relation>(node.shape));
+    return resolve_relation(c_, node, std::get<ast::Relation>(node.shape)) && fits_layers(node);
+}
+
+bool Resolver::fits_layers(ast::Node const& node) {
+    if (!c_.at.refused) return true;
+    if (c_.at.mpls_depth > 0)
+        return error(node.span, fmt::format("'{}' cannot be told behind MPLS", text(node.span)),
+                     "MPLS does not name what it carries: only ip and ip6 are known there");
+    if (c_.at.type->rule == TypeRule::unknown)
+        return error(node.span,
+                     fmt::format("what a packet carries is not known on link type {}", link_name()),
+                     "there only len, less, greater, byte and ether[...] make sense");
+    return error(node.span,
+                 fmt::format("there is no '{}' on link type {}", text(node.span), link_name()));
 }
 
 bool Resolver::chain(ast::Chain const& chain, bool only_ids) {
     std::size_t const mark = formula().mark();
+    unsigned const moves = c_.moves;
     auto const close = [&](ast::Link const& link) {
         if (link.is_and)
             formula().all(mark);
@@ -81,10 +98,23 @@ bool Resolver::chain(ast::Chain const& chain, bool only_ids) {
         ast::Link const& link = c_.tree.links[i];
         bool const turns = i > chain.links.begin && c_.tree.links[i - 1].is_and != link.is_and;
         if (turns) close(c_.tree.links[i - 1]);  // what was read so far is the left operand
+        if (!link.is_and && c_.moves != moves) warn_moved(c_.tree.nodes[link.operand].span);
         if (!node(link.operand, only_ids)) return false;
     }
     close(c_.tree.links[chain.links.end - 1]);
     return true;
+}
+
+// Tests behind an `or` look where the headers before it end, also in packets without those.
+void Resolver::warn_moved(Span span) {
+    if (c_.mover.end == 0 || c_.out.warnings.size() >= max_warnings) return;
+    c_.out.warnings.push_back(
+        {fmt::format("'{}' looks behind '{}' here, although 'or' stands between them", text(span),
+                     text(c_.mover)),
+         span,
+         {{fmt::format("tests that are not meant so go before '{}'", text(c_.mover)),
+           std::nullopt}}});
+    c_.mover = {};
 }
 
 // Parentheses around identifiers only continue what stands before them; around whole tests they
@@ -125,7 +155,7 @@ bool Resolver::qualified(ast::Node const& node, ast::Primitive const& primitive)
         return primitive.tail ? misplaced(token(at), token(at - 1)) : abbreviation(node, q);
     Word const word = token(at).word;
     if (word == Word::later) return unsupported(token(at));
-    if (word >= Word::broadcast && word <= Word::byte) return by_itself(primitive, q, at);
+    if (word >= Word::broadcast && word <= Word::ifindex) return by_itself(primitive, q, at);
 
     bool const directed = token(at).kind == Kind::direction;
     if (directed && !direction(at, end, q.direction)) return false;
@@ -198,6 +228,7 @@ bool Resolver::abbreviation(ast::Node const& node, Qualifiers const& q) {
 bool Resolver::by_itself(ast::Primitive const& primitive, Qualifiers const& q, std::uint32_t at) {
     std::uint32_t const end = primitive.tokens.end;
     Token const& word = token(at);
+    if (word.word >= Word::vlan) return headers(primitive, q, at);
     if (primitive.tail) return misplaced(token(end), token(end - 1));
     if (word.word == Word::broadcast || word.word == Word::multicast) {
         if (at + 1 < end) return misplaced(token(at + 1), word);
@@ -205,6 +236,31 @@ bool Resolver::by_itself(ast::Primitive const& primitive, Qualifiers const& q, s
     }
     if (q.protocol != nullptr) return misplaced(word, token(at - 1));
     return word.word == Word::byte ? byte_test(at, end) : length_test(at, end);
+}
+
+// A number in parentheses, as in `vlan (100)`; null if that is not what it is.
+Token const* number_in(ast::Tree const& tree, std::vector<Token> const& tokens, ast::NodeId id) {
+    while (auto const* group = std::get_if<ast::Group>(&tree.nodes[id].shape)) id = group->inner;
+    auto const* const primitive = std::get_if<ast::Primitive>(&tree.nodes[id].shape);
+    if (primitive == nullptr || primitive->tail || primitive->tokens.size() != 1) return nullptr;
+    Token const& token = tokens[primitive->tokens.begin];
+    return token.kind == Kind::number ? &token : nullptr;
+}
+
+bool Resolver::headers(ast::Primitive const& primitive, Qualifiers const& q, std::uint32_t at) {
+    std::uint32_t const end = primitive.tokens.end;
+    Token const& word = token(at);
+    if (q.protocol != nullptr) return misplaced(word, token(at - 1));
+    Token const* operand = at + 1 < end ? &token(at + 1) : nullptr;
+    if (at + 2 < end) return misplaced(token(at + 2), token(at + 1));
+    if (primitive.tail) {
+        Token const* const number = number_in(c_.tree, c_.tokens, *primitive.tail);
+        bool const takes = word.word != Word::llc && word.word != Word::ifindex;
+        if (operand != nullptr || number == nullptr || !takes)
+            return misplaced(token(end), token(end - 1));
+        operand = number;
+    }
+    return resolve_headers(c_, word, operand);
 }
 
 bool Resolver::cast(Protocol const* protocol, Token const& token) {
@@ -340,6 +396,7 @@ bool Resolver::run() {
 Result<Resolved> resolve(std::string_view text, std::vector<Token> const& tokens,
                          ast::Tree const& tree, Options const& options) {
     Resolving resolving{text, tokens, tree, options, Layers(*find_link_layer(options.link_type))};
+    resolving.at.from_file = options.context == Context::savefile;
     if (!Resolver(resolving).run()) return fail(std::move(resolving.error));
     return std::move(resolving.out);
 }

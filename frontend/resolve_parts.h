@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "bpf/link_types.h"
 #include "frontend/primitives.h"
 #include "frontend/resolve.h"
 
@@ -37,6 +38,9 @@ struct Resolving {
     ast::Tree const& tree;
     Options const& options;
     Layers at;
+    unsigned moves = 0;    // tests so far that change where later ones look
+    Span mover{};          // the last of them
+    unsigned deepest = 1;  // intermediate results that wait in memory at a time
     Resolved out{};
     Diagnostic error{};
 };
@@ -63,6 +67,10 @@ class Part {
     bool error(Span span, std::string message, std::string note) {
         return error(span, std::move(message), {Note{std::move(note), std::nullopt}});
     }
+    std::string_view link_name() const {
+        LinkType const* const type = find_link_type(c_.at.type->number);
+        return type != nullptr ? type->name : "unknown";
+    }
     bool unsupported(Token const& token) {
         return error(token.span, "'" + std::string(text(token)) + "' is not supported yet");
     }
@@ -72,6 +80,8 @@ class Part {
 
 // The parts: each adds one tree to the formula.
 bool resolve_identifier(Resolving& resolving, Qualifiers const& qualifiers, Id const& id);
+// A word that tests headers around the packet, with the number or name behind it if there is one.
+bool resolve_headers(Resolving& resolving, Token const& word, Token const* operand);
 bool resolve_relation(Resolving& resolving, ast::Node const& node, ast::Relation const& relation);
 
 }  // namespace tamis::frontend

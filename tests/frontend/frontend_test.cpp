@@ -15,7 +15,9 @@ namespace {
 
 using namespace tamis;
 using namespace tamis::frontend;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsSupersetOf;
 
 std::string repeat(std::string_view piece, std::size_t times) {
     std::string text;
@@ -273,13 +275,46 @@ TEST(Compile, NamesWhatIsMissing) {
     EXPECT_THAT(compile("ip broadcast", {}).error().message, HasSubstr("netmask"));
     EXPECT_TRUE(compile("ip broadcast", {.netmask = 0}));
     EXPECT_THAT(compile("tcp", {.snaplen = 0}).error().message, HasSubstr("rejects all packets"));
-    EXPECT_THAT(compile("tcp", {.link_type = 12}).error().message, HasSubstr("RAW"));
+    EXPECT_THAT(compile("tcp", {.link_type = 7}).error().message, HasSubstr("ARCNET"));
     EXPECT_THAT(compile("tcp", {.link_type = 9999}).error().message, HasSubstr("9999"));
     for (std::string_view const text :
-         {"vlan", "vlan 100", "mpls 5", "gateway foo", "ip protochain 6", "wlan type mgt",
-          "type data", "vpi 5", "vpi > 5", "geneve", "llc", "inbound", "radio[0] = 1", "ifindex 1",
-          "isis", "iso proto 81", "wlan addr1 0:1:2:3:4:5"})
+         {"gateway foo", "ip protochain 6", "wlan type mgt", "type data", "vpi 5", "vpi > 5",
+          "radio[0] = 1", "wlan addr1 0:1:2:3:4:5"})
         EXPECT_THAT(compile(text, {}).error().message, HasSubstr("not supported yet")) << text;
+}
+
+TEST(Compile, WarnsWhenATestMovesWhatFollowsAnOr) {
+    auto const moved = compile("vlan 100 or vlan 200", {});
+    ASSERT_EQ(moved->warnings.size(), 1U);
+    EXPECT_EQ(moved->warnings[0].span, (Span{12, 20}));
+    EXPECT_EQ(compile("(vlan and ip) or ip", {})->warnings.size(), 1U);
+    EXPECT_EQ(compile("mpls or ip or ip6", {})->warnings.size(), 1U);
+    EXPECT_TRUE(compile("ip or vlan", {})->warnings.empty());
+    EXPECT_TRUE(compile("vlan and (ip or ip6)", {})->warnings.empty());
+}
+
+TEST(Compile, AsksTheKernelOfLivePacketsOnly) {
+    for (std::string_view const text : {"inbound", "outbound", "ifindex 1"}) {
+        EXPECT_THAT(compile(text, {}).error().message, HasSubstr("live")) << text;
+        EXPECT_TRUE(compile(text, {.context = Context::live})) << text;
+    }
+}
+
+// The kernel takes the outermost tag out of the packet or leaves it in; both match.
+TEST(Compile, FindsATagBesideALivePacket) {
+    auto const listing = [](std::string_view text, Context context) {
+        std::vector<std::uint32_t> loads;
+        auto const compiled = compile(text, {.context = context});
+        for (cbpf::Insn const& insn : compiled->program.insns)
+            if ((insn.code & 0xe7) == 0x20 && insn.k >= 0xfffff000) loads.push_back(insn.k);
+        return loads;
+    };
+    constexpr std::uint32_t present = 0xfffff000 + 48, value = 0xfffff000 + 44;
+    EXPECT_THAT(listing("vlan", Context::live), ElementsAre(present));
+    EXPECT_THAT(listing("vlan 7", Context::live), IsSupersetOf({present, value}));
+    EXPECT_TRUE(listing("vlan 7", Context::savefile).empty());
+    EXPECT_THAT(listing("vlan and vlan", Context::live), ElementsAre(present));
+    EXPECT_TRUE(listing("geneve and vlan", Context::live).empty());
 }
 
 // ----------------------------------------------------------------------------------------- limits

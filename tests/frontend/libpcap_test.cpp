@@ -83,6 +83,11 @@ constexpr Parting parted[] = {
     {"ether proto 300", false},      // later no EtherType
     {"proto 256", false},            // later out of range
     {"portrange 80-90-100", false},  // later no range
+    {"inbound", false},              // asks the kernel of packets that it does not have
+    {"ifindex 3", false},            // the same
+    {"decnet net 1.2", false},       // later an error
+    {"lsp", true},                   // the whole byte; later the five bits of the type
+    {"isis proto 18", true},         // the same
 };
 
 struct Tally {
