@@ -77,4 +77,8 @@ struct Tree {
 // One line per node, indented; relations in postfix.
 std::string dump(Tree const& tree, std::vector<Token> const& tokens, std::string_view text);
 
+// The tree as filter text that parses to the same tree: one blank between words, parentheses in
+// arithmetic only where they are needed.
+std::string print(Tree const& tree, std::vector<Token> const& tokens, std::string_view text);
+
 }  // namespace tamis::frontend::ast

@@ -1,24 +1,16 @@
 // The stages' results as text, for tests and for people who want to see them.
-#include <iterator>
 #include <vector>
 
 #include <fmt/core.h>
 
 #include "frontend/ast.h"
 #include "frontend/formula.h"
+#include "frontend/operators.h"
 
 namespace tamis::frontend {
 namespace {
 
 // ------------------------------------------------------------------------------------ syntax tree
-
-std::string_view symbol(Kind op) {
-    static constexpr std::string_view symbols[] = {"+",  "-",  "*", "/",  "%", "&",  "|", "^",
-                                                   "<<", ">>", "<", "<=", ">", ">=", "=", "!="};
-    static_assert(std::size(symbols) ==
-                  static_cast<std::size_t>(Kind::ne) - static_cast<std::size_t>(Kind::plus) + 1);
-    return symbols[static_cast<std::size_t>(op) - static_cast<std::size_t>(Kind::plus)];
-}
 
 struct TreeDump {
     ast::Tree const& tree;

@@ -3,26 +3,12 @@
 #include <cassert>
 #include <utility>
 
+#include "frontend/operators.h"
+
 namespace tamis::frontend {
 namespace {
 
 constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
-
-// How tightly operators bind; unary minus binds tightest.
-constexpr int unary_precedence = 6;
-int precedence(Kind op) {
-    if (op == Kind::pipe) return 0;
-    if (op == Kind::caret) return 1;
-    if (op == Kind::ampersand) return 2;
-    if (op == Kind::shift_left || op == Kind::shift_right) return 3;
-    if (op == Kind::plus || op == Kind::minus) return 4;
-    return 5;  // * / %
-}
-
-// libpcap's grammar gives % and ^ no precedence, and its parser generator then always reads on:
-// their right operand is everything that follows, their left one the nearest complete operand.
-// We do the same, because filters mean what libpcap makes of them.
-bool swallows(Kind op) { return op == Kind::percent || op == Kind::caret; }
 
 }  // namespace
 
