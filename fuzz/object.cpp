@@ -41,7 +41,8 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
     auto const [program, packet] = fuzz::program_and_packet({data, size});
     if (!cbpf::check(program)) return 0;
     HookRow const& hook = hooks()[size % hooks().size()];
-    translator::Options options{.hook = hook.hook};
+    translator::Options options;
+    options.hook = hook.hook;
     options.match.name = find_action(hook, hook.match);
     options.no_match.name = find_action(hook, hook.no_match);
     if (auto const translated = translator::translate(program, options))
