@@ -1,5 +1,7 @@
 #include "frontend/formula.h"
 
+#include <algorithm>
+
 namespace tamis::frontend {
 namespace {
 constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
@@ -27,6 +29,11 @@ void Formula::add(bool constant, Span span) {
 void Formula::negate() {
     Node const& operand = nodes.back();
     nodes.push_back({Kind::negation, operand.size + 1, 0, operand.span});
+}
+
+void Formula::put_first(std::size_t mark) {
+    std::rotate(nodes.begin(), nodes.begin() + static_cast<std::ptrdiff_t>(mark), nodes.end());
+    all(0);
 }
 
 void Formula::join(Kind kind, std::size_t mark) {

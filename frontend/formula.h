@@ -54,8 +54,9 @@ struct Step {
     std::uint32_t value = 0;
 };
 
-// variable = steps[begin .. end): always true.  Variables are words of the program's memory that
-// begin as 0; offsets that only the packet tells are kept there.
+// variable = steps[begin .. end): always true, and done only where evaluation gets there, so that
+// `(a and v = 1) or true` is no constant.  Variables are words of the program's memory that begin
+// as 0; offsets that only the packet tells are kept there.
 struct Assignment {
     std::uint8_t variable;
     std::uint32_t begin, end;
@@ -100,6 +101,7 @@ struct Formula {
     void negate();                                                 // the last tree
     void all(std::size_t mark) { join(Kind::conjunction, mark); }  // the trees since the mark
     void any(std::size_t mark) { join(Kind::disjunction, mark); }
+    void put_first(std::size_t mark);  // the trees since the mark: true before all else can be
 
   private:
     void join(Kind kind, std::size_t mark);

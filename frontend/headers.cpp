@@ -6,6 +6,7 @@
 #include "bpf/link_types.h"
 #include "bpf/spelling.h"
 #include "frontend/resolve_parts.h"
+#include "frontend/steps.h"
 
 namespace tamis::frontend {
 namespace {
@@ -89,7 +90,9 @@ class Headers : private Part {
 
     Layers& at() { return c_.at; }
     bool variable(std::uint8_t& variable);
-    void assign(std::uint8_t variable, std::vector<Step> const& steps);
+    void assign(std::uint8_t variable, std::vector<Step> const& steps) {
+        frontend::assign(formula(), variable, steps, span_);
+    }
     bool on(TypeRule rule) const { return c_.at.type->rule == rule; }
 
     Token const& word_;
@@ -97,11 +100,6 @@ class Headers : private Part {
     Span span_;
     Primitives test_;
 };
-
-Step number(std::uint32_t value) { return {.kind = Step::Kind::number, .value = value}; }
-Step read(Field const& field) { return {.kind = Step::Kind::field, .field = field}; }
-Step apply(Alu op) { return {.kind = Step::Kind::binary, .op = op}; }
-Step value_of(std::uint8_t variable) { return read({.base = Base::variable, .at = {0, variable}}); }
 
 bool Headers::check_operand() {
     if (operand_ == nullptr) return true;
@@ -131,18 +129,12 @@ bool Headers::variable(std::uint8_t& variable) {
     return true;
 }
 
-void Headers::assign(std::uint8_t variable, std::vector<Step> const& steps) {
-    auto& all = formula().steps;
-    auto const begin = static_cast<std::uint32_t>(all.size());
-    all.insert(all.end(), steps.begin(), steps.end());
-    formula().add(Assignment{variable, begin, static_cast<std::uint32_t>(all.size())}, span_);
-}
-
 // ------------------------------------------------------------------------------------------ tags
 
 bool Headers::vlan() {
     if (at().mpls_depth > 0) return error(word_.span, "there is no VLAN tag behind MPLS");
-    if (!on(TypeRule::ethernet)) return not_here();
+    bool const wlan = on(TypeRule::wlan) && at().type->before != Before::ppi;
+    if (!on(TypeRule::ethernet) && !wlan) return not_here();
     bool const outermost = at().vlan_depth == 0 && !at().tunnelled;
     bool const stripped = c_.options.context == Context::live && c_.options.link_type == en10mb &&
                           at().type->number == en10mb;
@@ -319,7 +311,7 @@ bool Headers::behind_geneve(std::uint8_t header) {
 // ------------------------------------------------------------------------------------ link layer
 
 bool Headers::llc() {
-    if (at().type->number != en10mb) return not_here();
+    if (at().type->number != en10mb && !on(TypeRule::wlan)) return not_here();
     LlcKind const* kind = nullptr;
     if (operand_ != nullptr) {
         for (LlcKind const& row : llc_kinds)
@@ -354,6 +346,7 @@ bool Headers::direction() {
         {dlt_sll, 0, 2, outgoing, outgoing},
         {dlt_sll2, 10, 1, outgoing, outgoing},
         {dlt_ppp_pppd, 0, 1, 0, 1},
+        {dlt_pflog, 60, 1, 1, 2},
     };
     bool const in = word_.word == Word::inbound;
     for (Row const& row : rows) {

@@ -93,6 +93,16 @@ bool Identifiers::run() {
                      word_.kind == Kind::number && type_ == Type::net
                          ? fmt::format("write the network with dots: {}.0.0.0", text(word_))
                          : "only addresses have one");
+    bool const ether_host = is_ether() && type_ == Type::host && !v4 && !v6;
+    if (q_.direction > Direction::both && !ether_host)
+        return error(token(q_.direction_token).span,
+                     fmt::format("'{0}' is an address of 802.11: write 'wlan {0} 1:2:3:4:5:6'",
+                                 text(token(q_.direction_token))));
+    if (q_.direction > Direction::both && c_.at.type->rule != TypeRule::wlan)
+        return error(token(q_.direction_token).span,
+                     fmt::format("there is no '{}' on link type {}",
+                                 text(token(q_.direction_token)), link_name()),
+                     "it is a field of 802.11");
     if (v4) return ipv4();
     if (v6) return ipv6();
     if (word_.kind == Kind::mac) return mac();

@@ -1,4 +1,5 @@
-// The link types that filters are compiled for.  Facts: pcap-linktype(7), IEEE 802.3, RFC 1661.
+// The link types that filters are compiled for.  Facts: pcap-linktype(7), IEEE 802.3, RFC 1661,
+// IEEE 802.11.
 #include "frontend/layers.h"
 
 #include <algorithm>
@@ -28,6 +29,16 @@ constexpr LinkLayer table[] = {
      .network_no_snap = 1},  // a byte of padding before ISO protocols
     {.number = dlt_sll,        .rule = TypeRule::cooked,  .link_type = 14, .payload = 16},
     {.number = dlt_sll2,       .rule = TypeRule::number,  .payload = 20},
+    {.number = dlt_wlan,     .rule = TypeRule::wlan, .network = 8, .network_no_snap = 3},
+    {.number = dlt_radiotap, .rule = TypeRule::wlan, .network = 8, .network_no_snap = 3,
+     .before = Before::radiotap},
+    {.number = dlt_avs,      .rule = TypeRule::wlan, .network = 8, .network_no_snap = 3,
+     .before = Before::avs},
+    {.number = dlt_prism,    .rule = TypeRule::wlan, .network = 8, .network_no_snap = 3,
+     .before = Before::prism},
+    {.number = dlt_ppi,      .rule = TypeRule::wlan, .network = 8, .network_no_snap = 3,
+     .before = Before::ppi},
+    {.number = dlt_pflog,    .rule = TypeRule::pflog},
     {.number = dlt_raw,        .rule = TypeRule::version},
     {.number = dlt_ipv4,       .rule = TypeRule::ip4},
     {.number = dlt_ipv6,       .rule = TypeRule::ip6},

@@ -30,10 +30,15 @@ enum class TypeRule : std::uint8_t {
     cooked,    // an EtherType, or Linux's numbers of what has none
     family,    // BSD's address family
     version,   // the first four bits of an IP header
+    wlan,      // of data frames, LLC
+    pflog,     // an address family of the machine that captured
     ip4,       // it is always IPv4
     ip6,
     unknown,  // it cannot be told
 };
+
+// What lies before the link header and says how long it is.
+enum class Before : std::uint8_t { nothing, radiotap, avs, prism, ppi };
 
 // What is known of a link type.  Offsets are in bytes from the start of the packet, those of the
 // network header from the payload.
@@ -49,6 +54,14 @@ struct LinkLayer {
     std::uint8_t network_no_snap = 0;  // of protocols that come without SNAP
     // Addresses, from the link header.
     std::int8_t mac_dst = absent, mac_src = absent;
+    Before before = Before::nothing;
+
+    // Headers whose place only the packet tells; the formula's first variables hold it.
+    bool link_varies() const { return before != Before::nothing; }
+    bool payload_varies() const { return rule == TypeRule::wlan || rule == TypeRule::pflog; }
+    std::uint8_t variables() const {
+        return static_cast<std::uint8_t>((link_varies() ? 1 : 0) + (payload_varies() ? 1 : 0));
+    }
 };
 
 // The row of a link type; null for numbers that are none.
@@ -71,7 +84,10 @@ struct Layers {
           link_type{layer.link_type},
           payload{layer.payload},
           network(layer.network),
-          network_no_snap(layer.network_no_snap) {}
+          network_no_snap(layer.network_no_snap) {
+        if (layer.link_varies()) link.variable = 0;
+        if (layer.payload_varies()) payload.variable = layer.link_varies() ? 1 : 0;
+    }
 };
 
 }  // namespace tamis::frontend

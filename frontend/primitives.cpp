@@ -36,6 +36,7 @@ constexpr std::uint32_t bits(Numbers... numbers) {
 // clang-format off
 constexpr Protocol table[] = {
     {.word = Word::link, .index = Index::link, .hosts = Hosts::mac, .takes_proto = true},
+    {.word = Word::radio, .index = Index::packet},
     {.word = Word::ip, .link_type = ether_ip, .index = Index::network,
      .hosts = Hosts::ipv4, .src = 12, .dst = 16, .takes_proto = true},
     {.word = Word::ip6, .link_type = ether_ip6, .index = Index::network,
@@ -112,6 +113,8 @@ Field Primitives::field(Protocol const& protocol, std::uint32_t offset, std::uin
     switch (protocol.index) {
         case Index::link:
             return link(offset, size);
+        case Index::packet:
+            return {Base::packet, size, {offset}};
         case Index::icmp6:
             return network(ip6_header + offset, size);
         case Index::transport:
@@ -130,17 +133,6 @@ void Primitives::add(Field const& field, Cond cond, std::uint32_t value, std::ui
 
 void Primitives::is(Field const& field, std::uint32_t value, std::uint32_t mask) {
     add(field, Cond::eq, value, mask);
-}
-
-template <class Where, class AtOffset>
-void Primitives::directed(Direction dir, Where src, Where dst, AtOffset const& test) {
-    std::size_t const mark = formula_.mark();
-    if (dir != Direction::dst) test(src);
-    if (dir != Direction::src) test(dst);
-    if (dir == Direction::both)
-        formula_.all(mark);
-    else
-        formula_.any(mark);
 }
 
 // ---------------------------------------------------------------------------------- link layer
@@ -176,6 +168,10 @@ void Primitives::link_type(std::uint32_t number) {
         case TypeRule::version:
             if (number != ether_ip && number != ether_ip6) return formula_.add(false, span_);
             return is(payload(0, 1), number == ether_ip ? 0x40 : 0x60, 0xf0);
+        case TypeRule::wlan:
+            return wlan_type(number);
+        case TypeRule::pflog:
+            return pflog_type(number);
         case TypeRule::ip4:
             return formula_.add(number == ether_ip, span_);
         case TypeRule::ip6:
@@ -233,13 +229,30 @@ void Primitives::cooked_type(std::uint32_t number) {
     formula_.any(mark);
 }
 
-// BSD's loopback: the address family in the byte order of the machine that captured (NULL) or of
-// the network (LOOP).  Systems number IPv6 differently, and files travel.
-void Primitives::family_type(std::uint32_t number) {
+// What may stand for a protocol as an address family.  Systems number IPv6 differently, and files
+// travel.
+std::vector<std::uint32_t> Primitives::families_of(std::uint32_t number) const {
     constexpr std::uint32_t inet = 2, linux_inet6 = 10;
-    if (number != ether_ip && number != ether_ip6) return formula_.add(false, span_);
-    std::vector<std::uint32_t> families{number == ether_ip ? inet : linux_inet6};
-    if (number == ether_ip6 && at_.from_file) families = {24, 28, 30};  // BSDs and macOS
+    if (number == ether_ip) return {inet};
+    if (number != ether_ip6) return {};
+    if (at_.from_file) return {24, 28, 30};  // BSDs and macOS
+    return {linux_inet6};
+}
+
+// An LLC header is there for sure.
+void Primitives::llc_type(std::uint32_t number) {
+    if (number == sap_iso || number == sap_ip || number == sap_netbeui)
+        return is(payload(0, 2), number << 8 | number);
+    if (number == ether_atalk) return snap(0x080007, number);
+    if (number <= max_length) return is(payload(0, 1), number);
+    is(payload(6, 2), number);  // SNAP, whoever assigned the type
+}
+
+// BSD's loopback: the address family in the byte order of the machine that captured (NULL) or of
+// the network (LOOP).
+void Primitives::family_type(std::uint32_t number) {
+    auto const families = families_of(number);
+    if (families.empty()) return formula_.add(false, span_);
     bool const host_order = at_.type->number == dlt_null;
     bool const swapped = host_order && std::endian::native == std::endian::little;
     std::size_t const mark = formula_.mark();
@@ -250,7 +263,17 @@ void Primitives::family_type(std::uint32_t number) {
     formula_.any(mark);
 }
 
+void Primitives::pflog_type(std::uint32_t number) {
+    constexpr std::uint32_t family = 1;
+    auto const families = families_of(number);
+    if (families.empty()) return formula_.add(false, span_);
+    std::size_t const mark = formula_.mark();
+    for (std::uint32_t const value : families) is(link(family, 1), value);
+    formula_.any(mark);
+}
+
 void Primitives::has_llc() {
+    if (wlan()) return wlan_data();
     std::size_t const mark = formula_.mark();
     is_length_field();
     is(payload(0, 2), 0xffff);  // IPX on bare 802.3
@@ -314,6 +337,7 @@ void Primitives::mac_at(std::int8_t offset, std::uint64_t address) {
 }
 
 void Primitives::mac(std::uint64_t address, Direction dir) {
+    if (wlan()) return wlan_mac(address, dir);
     if (!addressed()) return;
     std::size_t const mark = formula_.mark();
     has_link_header();
@@ -323,6 +347,7 @@ void Primitives::mac(std::uint64_t address, Direction dir) {
 }
 
 void Primitives::broadcast() {
+    if (wlan()) return wlan_broadcast();
     if (!addressed()) return;
     std::size_t const mark = formula_.mark();
     has_link_header();
@@ -331,6 +356,7 @@ void Primitives::broadcast() {
 }
 
 void Primitives::multicast() {
+    if (wlan()) return wlan_multicast();
     if (!addressed()) return;
     std::size_t const mark = formula_.mark();
     has_link_header();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "frontend/formula.h"
 #include "frontend/layers.h"
@@ -15,6 +16,7 @@ enum class Hosts : std::uint8_t { none, ipv4, ipv6, mac, decnet };
 enum class Index : std::uint8_t {
     none,
     link,       // from the link header, no questions asked
+    packet,     // from the start of the packet, if that is a radio's header
     network,    // from the network header, if that is this protocol
     transport,  // behind the IPv4 header of an unfragmented packet or first fragment
     icmp6,      // behind the fixed IPv6 header
@@ -36,7 +38,19 @@ struct Protocol {
 };
 Protocol const* find_protocol(Word word);
 
-enum class Direction : std::uint8_t { either, src, dst, both };
+enum class Direction : std::uint8_t {
+    either,
+    src,
+    dst,
+    both,
+    // of 802.11, by where they lie or by what they are for
+    addr1,
+    addr2,
+    addr3,
+    addr4,
+    ra,
+    ta,
+};
 
 // Adds to a formula the tests that primitives stand for, all with the same span.
 class Primitives {
@@ -61,6 +75,7 @@ class Primitives {
     void osi_protocol(std::uint32_t number);     // `iso proto`
     void isis_messages(std::uint32_t messages);  // one of these: bit n is message n
     void decnet(std::uint32_t address, Direction dir);
+    void wlan_frame(std::uint32_t offset, std::uint32_t value, std::uint32_t mask);
     void has_llc();
     // Not added where it is certain; link fields mean nothing without it.
     void has_link_header();
@@ -90,13 +105,38 @@ class Primitives {
     void mpls_type(std::uint32_t number);
     void ppp_type(std::uint32_t number);
     void cooked_type(std::uint32_t number);
+    std::vector<std::uint32_t> families_of(std::uint32_t number) const;
     void family_type(std::uint32_t number);
     bool addressed();
     void snap(std::uint32_t organisation, std::uint32_t type);
+    void pflog_type(std::uint32_t number);
+    // wlan.cpp
+    void wlan_type(std::uint32_t number);
+    void wlan_data();
+    bool wlan() const { return at_.type->rule == TypeRule::wlan; }
+    template <class Clear, class Set>
+    void by_bit(std::uint32_t byte, std::uint32_t bit, Clear const& clear, Set const& set);
+    template <class AtOffset>
+    void wlan_end(bool src, AtOffset const& test);
+    template <class AtOffset>
+    void wlan_addr2(AtOffset const& test);
+    void wlan_mac(std::uint64_t address, Direction dir);
+    void wlan_broadcast();
+    void wlan_multicast();
+    void llc_type(std::uint32_t number);
     void mac_at(std::int8_t offset, std::uint64_t address);
     void port_in(Field const& field, std::uint32_t low, std::uint32_t high);
+    // For an address of the sender, of the receiver, of both or of one of them.
     template <class Where, class AtOffset>
-    void directed(Direction dir, Where src, Where dst, AtOffset const& test);
+    void directed(Direction dir, Where src, Where dst, AtOffset const& test) {
+        std::size_t const mark = formula_.mark();
+        if (dir != Direction::dst) test(src);
+        if (dir != Direction::src) test(dst);
+        if (dir == Direction::both)
+            formula_.all(mark);
+        else
+            formula_.any(mark);
+    }
     template <class TestOf>
     void any_protocol(std::int16_t protocol, TestOf const& test);
 

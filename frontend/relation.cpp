@@ -242,6 +242,11 @@ bool Relations::load(ast::Step const& step) {
     Token const& word = token(step.token);
     Protocol const* const protocol = find_protocol(word.word);
     if (protocol == nullptr || protocol->index == Index::none) return not_indexable(word);
+    bool const radio = c_.at.type->before != Before::nothing && c_.at.type->before != Before::ppi;
+    if (protocol->index == Index::packet && !radio)
+        return error(word.span,
+                     fmt::format("there is no radio's header on link type {}", link_name()),
+                     "IEEE802_11_RADIO, IEEE802_11_RADIO_AVS and PRISM_HEADER have one");
     std::uint8_t size = 0;
     if (!size_of(step, size)) return false;
 
@@ -275,6 +280,7 @@ void Relations::guard(Protocol const& protocol, Operand const& index) {
         guards_.push_back(Guard(guards_[i]));  // a copy: the list may move
     switch (protocol.index) {
         case Index::none:
+        case Index::packet:
             break;
         case Index::link:
             ask(Guard::Kind::link_header, 0);

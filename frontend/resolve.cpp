@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "frontend/prologue.h"
 #include "frontend/resolve_parts.h"
 
 namespace tamis::frontend {
@@ -35,6 +36,8 @@ class Resolver : private Part {
     bool identified(Qualifiers const& q, ast::Range words, std::optional<ast::NodeId> tail);
     bool abbreviation(ast::Node const& node, Qualifiers const& q);
     bool headers(ast::Primitive const& primitive, Qualifiers const& q, std::uint32_t at);
+    bool frame(ast::Primitive const& primitive, std::uint32_t at);
+    bool pf(ast::Primitive const& primitive, Qualifiers const& q, std::uint32_t at);
     void warn_moved(Span span);
     bool fits_layers(ast::Node const& node);
     bool cast(Protocol const* protocol, Token const& token);
@@ -155,9 +158,10 @@ bool Resolver::qualified(ast::Node const& node, ast::Primitive const& primitive)
         return primitive.tail ? misplaced(token(at), token(at - 1)) : abbreviation(node, q);
     Word const word = token(at).word;
     if (word == Word::later) return unsupported(token(at));
-    if (word >= Word::broadcast && word <= Word::ifindex) return by_itself(primitive, q, at);
+    if (word >= Word::broadcast && word <= Word::action) return by_itself(primitive, q, at);
 
-    bool const directed = token(at).kind == Kind::direction;
+    bool const directed = word >= Word::src && word <= Word::ta;
+    q.direction_token = at;
     if (directed && !direction(at, end, q.direction)) return false;
     if (at < end && token(at).word == Word::later) return unsupported(token(at));
     if (at < end) q.type = type_of(token(at).word);
@@ -169,11 +173,24 @@ bool Resolver::qualified(ast::Node const& node, ast::Primitive const& primitive)
     return identified(q, {at, end}, primitive.tail);
 }
 
-// `src`, `dst`, or both with `or` or `and` between them.
+// `src`, `dst`, or both with `or` or `and` between them; or an address of 802.11.
 bool Resolver::direction(std::uint32_t& at, std::uint32_t end, Direction& direction) {
+    struct Row {
+        Word word;
+        Direction direction;
+    };
+    static constexpr Row rows[] = {
+        {Word::src, Direction::src},     {Word::dst, Direction::dst},
+        {Word::addr1, Direction::addr1}, {Word::addr2, Direction::addr2},
+        {Word::addr3, Direction::addr3}, {Word::addr4, Direction::addr4},
+        {Word::ra, Direction::ra},       {Word::ta, Direction::ta},
+    };
     Word const first = token(at).word;
-    direction = first == Word::src ? Direction::src : Direction::dst;
+    direction = std::find_if(std::begin(rows), std::end(rows), [&](Row const& row) {
+                    return row.word == first;
+                })->direction;
     ++at;
+    if (direction > Direction::dst) return true;
     bool const pair = at + 1 < end && (token(at).kind == Kind::and_ || token(at).kind == Kind::or_);
     if (!pair) return true;
     if (token(at + 1).word == first)
@@ -218,6 +235,8 @@ bool Resolver::identified(Qualifiers const& q, ast::Range words, std::optional<a
 
 bool Resolver::abbreviation(ast::Node const& node, Qualifiers const& q) {
     Token const& word = token(q.protocol_token);
+    if (q.protocol->word == Word::radio)
+        return error(word.span, "'radio' alone is not a test", "'radio[0]' is");
     if (q.protocol->word == Word::link)
         return error(word.span, fmt::format("'{}' alone is not a test", text(word)),
                      "'ether host', 'ether proto' and 'ether[0]' are");
@@ -228,6 +247,8 @@ bool Resolver::abbreviation(ast::Node const& node, Qualifiers const& q) {
 bool Resolver::by_itself(ast::Primitive const& primitive, Qualifiers const& q, std::uint32_t at) {
     std::uint32_t const end = primitive.tokens.end;
     Token const& word = token(at);
+    if (word.word >= Word::type && word.word <= Word::dir) return frame(primitive, at);
+    if (word.word >= Word::ifname) return pf(primitive, q, at);
     if (word.word >= Word::vlan) return headers(primitive, q, at);
     if (primitive.tail) return misplaced(token(end), token(end - 1));
     if (word.word == Word::broadcast || word.word == Word::multicast) {
@@ -261,6 +282,35 @@ bool Resolver::headers(ast::Primitive const& primitive, Qualifiers const& q, std
         operand = number;
     }
     return resolve_headers(c_, word, operand);
+}
+
+bool Resolver::frame(ast::Primitive const& primitive, std::uint32_t at) {
+    std::uint32_t const end = primitive.tokens.end;
+    Token const& word = token(at);
+    if (++at == end)
+        return error(token(end).span,
+                     fmt::format("expected a name or a number after '{}'", text(word)));
+    Token const& operand = token(at++);
+    Token const* subtype = nullptr;
+    if (word.word == Word::type && at < end && token(at).word == Word::subtype) {
+        if (++at == end)
+            return error(token(end).span, "expected a name or a number after 'subtype'");
+        subtype = &token(at++);
+    }
+    if (at < end || primitive.tail) return misplaced(token(at), token(at - 1));
+    return resolve_frame(c_, word, operand, subtype);
+}
+
+bool Resolver::pf(ast::Primitive const& primitive, Qualifiers const& q, std::uint32_t at) {
+    std::uint32_t const end = primitive.tokens.end;
+    Token const& word = token(at);
+    if (q.protocol != nullptr) return misplaced(word, token(at - 1));
+    if (at + 1 == end && !primitive.tail)
+        return error(token(end).span,
+                     fmt::format("expected a name or a number after '{}'", text(word)));
+    if (at + 1 == end || at + 2 < end || primitive.tail)
+        return misplaced(token(at + 2 < end ? at + 2 : end), token(at));
+    return resolve_pf(c_, word, token(at + 1));
 }
 
 bool Resolver::cast(Protocol const* protocol, Token const& token) {
@@ -397,7 +447,10 @@ Result<Resolved> resolve(std::string_view text, std::vector<Token> const& tokens
                          ast::Tree const& tree, Options const& options) {
     Resolving resolving{text, tokens, tree, options, Layers(*find_link_layer(options.link_type))};
     resolving.at.from_file = options.context == Context::savefile;
+    LinkLayer const& type = *resolving.at.type;
+    resolving.out.formula.variables = type.variables();
     if (!Resolver(resolving).run()) return fail(std::move(resolving.error));
+    add_prologue(resolving.out.formula, type, {0, static_cast<std::uint32_t>(text.size())});
     return std::move(resolving.out);
 }
 

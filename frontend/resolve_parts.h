@@ -20,7 +20,8 @@ struct Qualifiers {
     Direction direction = Direction::either;
     std::optional<Type> type{};        // none: host, but a network is wrong there
     std::uint32_t protocol_token = 0;  // of the protocol, if any
-    std::uint32_t last_token = 0;      // of all of them
+    std::uint32_t direction_token = 0;
+    std::uint32_t last_token = 0;  // of all of them
 };
 std::string_view spelling(Type type);
 
@@ -82,6 +83,11 @@ class Part {
 bool resolve_identifier(Resolving& resolving, Qualifiers const& qualifiers, Id const& id);
 // A word that tests headers around the packet, with the number or name behind it if there is one.
 bool resolve_headers(Resolving& resolving, Token const& word, Token const* operand);
+// `type X`, `type X subtype Y`, `subtype Y`, `dir X`.
+bool resolve_frame(Resolving& resolving, Token const& word, Token const& operand,
+                   Token const* subtype);
+// `on eth0`, `rnr 5`, `reason match`.
+bool resolve_pf(Resolving& resolving, Token const& word, Token const& operand);
 bool resolve_relation(Resolving& resolving, ast::Node const& node, ast::Relation const& relation);
 
 }  // namespace tamis::frontend

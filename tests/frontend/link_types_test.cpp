@@ -23,9 +23,11 @@ using namespace tamis;
 using Bytes = std::vector<std::uint8_t>;
 
 constexpr int with_addresses[] = {en10mb, dlt_netanalyzer, dlt_netanalyzer_transparent};
-constexpr int without[] = {dlt_null,      dlt_loop,   dlt_raw,      dlt_ipv4,
-                           dlt_ipv6,      dlt_sll,    dlt_sll2,     dlt_ppp,
-                           dlt_ppp_ether, dlt_c_hdlc, dlt_ppp_pppd, dlt_ppp_serial};
+constexpr int without[] = {dlt_null, dlt_loop,     dlt_raw,        dlt_ipv4,      dlt_ipv6,
+                           dlt_sll,  dlt_sll2,     dlt_ppp,        dlt_ppp_ether, dlt_c_hdlc,
+                           dlt_wlan, dlt_ppp_pppd, dlt_ppp_serial, dlt_pflog};
+
+constexpr int of_radio[] = {dlt_radiotap, dlt_avs, dlt_prism, dlt_ppi};
 
 // Without what 1.10.3 means differently: `ip multicast`, and the words that a short prefix masks
 // out.
@@ -78,9 +80,123 @@ constexpr std::string_view everywhere[] = {"ip",
 constexpr std::string_view of_addresses[] = {
     "ether host 1:2:3:4:5:6", "ether src 1:2:3:4:5:6", "broadcast", "multicast", "vlan",
     "vlan 5 and ip"};
+constexpr std::string_view of_wlan[] = {"wlan host 1:2:3:4:5:6",
+                                        "wlan src 1:2:3:4:5:6",
+                                        "wlan dst host 1:2:3:4:5:6",
+                                        "wlan src and dst 1:2:3:4:5:6",
+                                        "wlan addr1 1:2:3:4:5:6",
+                                        "wlan address2 1:2:3:4:5:6",
+                                        "wlan addr3 host 1:2:3:4:5:6",
+                                        "wlan addr4 1:2:3:4:5:6",
+                                        "wlan ra 1:2:3:4:5:6",
+                                        "wlan ta 1:2:3:4:5:6",
+                                        "wlan broadcast",
+                                        "multicast",
+                                        "llc",
+                                        "llc u",
+                                        "llc rnr",
+                                        "wlan[0] & 0xc = 8",
+                                        "link[len - 20] = 5",
+                                        "wlan[wlan[0] & 7:2] > 5",
+                                        "ether proto 0xfe",
+                                        "isis",
+                                        "tcp port 80 and wlan[1] & 3 = 1",
+                                        "wlan addr1 1:2:3:4:5:6 or 1:2:3:4:5:7"};
+// Not of PPI, as in libpcap.
+constexpr std::string_view of_frames[] = {"type mgt",
+                                          "type ctl",
+                                          "type data",
+                                          "type 4",
+                                          "wlan type mgt subtype beacon",
+                                          "type mgt subtype 0x80",
+                                          "type 0xc subtype 0x80",
+                                          "type data subtype QoS-data",
+                                          "subtype probe-req",
+                                          "subtype cf-end",
+                                          "dir tods",
+                                          "direction DStoDS",
+                                          "dir 2",
+                                          "vlan",
+                                          "vlan 5 and ip",
+                                          "ip and type data"};
+constexpr std::string_view of_radio_headers[] = {"radio[2] = 24", "radio[len - 30:2] > 5",
+                                                 "radio[radio[3]] = 8 and ip"};
+constexpr std::string_view of_pflog[] = {"on e",
+                                         "on en",
+                                         "ifname en0",
+                                         "on eth0",
+                                         "ifname lo12345",
+                                         "on fifteen-letters",
+                                         "rset foo",
+                                         "ruleset a-rule-set",
+                                         "rnr 5",
+                                         "rulenum 4294967295",
+                                         "srnr 5",
+                                         "subrulenum 0",
+                                         "action pass",
+                                         "action BLOCK",
+                                         "action synproxy-drop",
+                                         "reason match",
+                                         "reason src-limit",
+                                         "reason 300",
+                                         "reason 14",
+                                         "inbound",
+                                         "outbound",
+                                         "on en0 and inbound and tcp port 80"};
 // What libpcap refuses on some link types only, and must be refused there here too.
-constexpr std::string_view of_some[] = {
-    "vlan 5", "mpls", "mpls 7", "llc", "ether host 1:2:3:4:5:6", "broadcast", "multicast"};
+constexpr std::string_view of_some[] = {"vlan 5",
+                                        "mpls",
+                                        "mpls 7",
+                                        "llc",
+                                        "ether host 1:2:3:4:5:6",
+                                        "broadcast",
+                                        "multicast",
+                                        "wlan addr1 1:2:3:4:5:6",
+                                        "wlan ta 1:2:3:4:5:6",
+                                        "wlan addr2 host 1:2:3:4:5:6",
+                                        "addr1 1:2:3:4:5:6",
+                                        "wlan addr1 10.0.0.1",
+                                        "ip addr1 10.0.0.1",
+                                        "addr2 port 80",
+                                        "wlan addr1 net 1:2:3:4:5:6",
+                                        "wlan addr1 proto 5",
+                                        "type mgt",
+                                        "type 1",
+                                        "type (4)",
+                                        "type mgt or ctl",
+                                        "type rts",
+                                        "type mgt subtype rts",
+                                        "type 4 subtype 8",
+                                        "type 0xc subtype beacon",
+                                        "subtype 0x80",
+                                        "subtype mgt",
+                                        "subtype beacon",
+                                        "ip type mgt",
+                                        "type",
+                                        "type mgt subtype",
+                                        "type mgt subtype beacon 5",
+                                        "dir",
+                                        "dir mgt",
+                                        "dir tods",
+                                        "on eth0",
+                                        "on sixteen-letters-",
+                                        "on sixteen-letters1",
+                                        "on 5",
+                                        "ip on eth0",
+                                        "on eth0 or eth1",
+                                        "on eth0 eth1",
+                                        "on (eth0)",
+                                        "rnr (5)",
+                                        "rnr foo",
+                                        "ruleset",
+                                        "action 0",
+                                        "action foo",
+                                        "reason foo",
+                                        "reason 3",
+                                        "radio",
+                                        "radio[0] = 1",
+                                        "radio host 1.2.3.4",
+                                        "radio src 1:2:3:4:5:6"};
 
 class Pcap {
   public:
@@ -128,8 +244,25 @@ struct Programs {
     std::vector<bpf_insn> ours, theirs;
 };
 
+template <class List, class Value>
+bool holds(List const& list, Value const& value) {
+    return std::find(std::begin(list), std::end(list), value) != std::end(list);
+}
+
+// libpcap computes where headers of variable length end in front of everything else, and keeps it
+// in words of memory that arithmetic before their first use has for itself too (its issue 1192).
+// A first use in front of all arithmetic keeps them apart.
+std::string with_words_apart(int link_type, std::string const& text) {
+    bool const varies =
+        link_type == dlt_wlan || link_type == dlt_pflog || holds(of_radio, link_type);
+    bool const computes = text.find('[') != text.npos || text.find("len ") != text.npos;
+    return varies && computes ? fmt::format("(tcp or not tcp) and ({})", text) : text;
+}
+
 // Nothing when both refuse.
-std::optional<Programs> programs(Pcap& pcap, int link_type, std::string const& text, Tally& tally) {
+std::optional<Programs> programs(Pcap& pcap, int link_type, std::string const& given,
+                                 Tally& tally) {
+    std::string const text = with_words_apart(link_type, given);
     auto theirs = pcap.compile(text);
     auto const ours = frontend::compile(text, {.link_type = link_type, .netmask = 0xffffff00});
     ++tally.filters;
@@ -166,14 +299,34 @@ std::size_t setting(char const* name, std::size_t otherwise) {
     return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
+// libpcap forgets where a header of variable length ends if another link header follows.
+bool is_fault_of_libpcap(int link_type, std::string_view text) {
+    return (link_type == dlt_pflog || holds(of_radio, link_type)) &&
+           text.find("pppoes") != text.npos;
+}
+
 std::vector<std::string> filters(int link_type, std::mt19937_64& random) {
-    std::vector<std::string> out(std::begin(everywhere), std::end(everywhere));
-    bool const addressed = std::find(std::begin(with_addresses), std::end(with_addresses),
-                                     link_type) != std::end(with_addresses);
-    if (addressed) out.insert(out.end(), std::begin(of_addresses), std::end(of_addresses));
-    auto const any = [&] {
-        return std::string(everywhere[random() % (std::size(everywhere) - 1)]);
+    std::vector<std::string> out;
+    auto const take = [&](auto const& list) {
+        for (std::string_view const text : list)
+            if (!is_fault_of_libpcap(link_type, text)) out.emplace_back(text);
     };
+    take(everywhere);
+    std::size_t moving = out.size() - (is_fault_of_libpcap(link_type, "pppoes") ? 0 : 1);
+    if (holds(with_addresses, link_type)) take(of_addresses);
+    if (link_type == dlt_wlan || holds(of_radio, link_type)) {
+        take(of_wlan);
+        if (link_type != dlt_wlan && link_type != dlt_ppi) take(of_radio_headers);
+        moving = out.size();
+        if (link_type != dlt_ppi) take(of_frames);
+    }
+    if (link_type == dlt_pflog) {
+        take(of_pflog);
+        moving = out.size();
+    }
+    std::vector<std::string> const pool(out.begin(),
+                                        out.begin() + static_cast<std::ptrdiff_t>(moving));
+    auto const any = [&] { return pool[random() % pool.size()]; };
     for (std::size_t i = setting("TAMIS_EXPRESSIONS", 150); i > 0; --i) {
         std::string text = any();
         for (std::uint64_t more = 1 + random() % 3; more > 0; --more)
@@ -217,16 +370,14 @@ TEST(Captures, GiveTheSameVerdicts) {
             entry.is_regular_file() ? pcap_open_offline(entry.path().c_str(), why) : nullptr;
         if (capture == nullptr) continue;
         int const link_type = pcap_datalink(capture);
-        bool const covered =
-            std::find(std::begin(without), std::end(without), link_type) != std::end(without) ||
-            std::find(std::begin(with_addresses), std::end(with_addresses), link_type) !=
-                std::end(with_addresses);
+        bool const covered = holds(without, link_type) || holds(with_addresses, link_type) ||
+                             link_type == dlt_wlan || holds(of_radio, link_type);
         auto& both = of_link_type[link_type];
         if (covered && both.empty()) {
             Pcap pcap(link_type);
             Tally tally;
-            for (std::string_view const text : everywhere)
-                if (auto one = programs(pcap, link_type, std::string(text), tally))
+            for (std::string const& text : filters(link_type, random))
+                if (auto one = programs(pcap, link_type, text, tally))
                     both.push_back(std::move(*one));
         }
         files += covered ? 1U : 0U;
@@ -296,6 +447,7 @@ std::string name_of(testing::TestParamInfo<int> const& info) {
     return std::string(find_link_type(info.param)->name);
 }
 INSTANTIATE_TEST_SUITE_P(Addressed, LinkTypes, testing::ValuesIn(with_addresses), name_of);
+INSTANTIATE_TEST_SUITE_P(Radio, LinkTypes, testing::ValuesIn(of_radio), name_of);
 INSTANTIATE_TEST_SUITE_P(Plain, LinkTypes, testing::ValuesIn(without), name_of);
 
 }  // namespace
