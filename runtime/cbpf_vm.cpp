@@ -84,8 +84,16 @@ class Machine {
             a_ = load(k, size).value_or(0);
         else if (ancillary->number == cbpf::Anc::alu_xor_x)
             a_ ^= x_;
+        else if (is_of_device(ancillary->number) && metadata(cbpf::Anc::ifindex) == 0)
+            verdict_ = a_;  // a packet without a device (net/core/filter.c convert_bpf_extensions)
         else
-            a_ = packet_.ancillary[static_cast<std::size_t>(ancillary->number) / 4];
+            a_ = metadata(ancillary->number);
+    }
+    static bool is_of_device(cbpf::Anc number) {
+        return number == cbpf::Anc::ifindex || number == cbpf::Anc::hatype;
+    }
+    std::uint32_t metadata(cbpf::Anc number) const {
+        return packet_.ancillary[static_cast<std::size_t>(number) / 4];
     }
 
     // The value at an offset, or the end of the program with verdict 0.

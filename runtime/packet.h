@@ -13,7 +13,8 @@ namespace tamis::runtime {
 struct Packet {
     std::span<std::uint8_t const> bytes;  // what was captured
     std::uint32_t length = 0;             // on the wire, from `start` on: what `len` reads
-    // Value of ancillary 4*i (bpf/cbpf.h Anc), under the kernel's rule.
+    // Value of ancillary 4*i (bpf/cbpf.h Anc), under the kernel's rule.  An interface index of 0 is a
+    // packet without a device: reading that or the device's type ends a program with its A.
     std::array<std::uint32_t, 16> ancillary{};
     // Where, in bytes, offset 0 of a program is.  More than 0 where a socket sits above the link
     // layer.

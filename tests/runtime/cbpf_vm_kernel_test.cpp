@@ -2,9 +2,9 @@
 // unix datagram socket.  Needs no privilege.
 //
 // Such a datagram is payload from byte 0; it has its network header there too (nobody sets one, and
-// the offset is 0 in a new sk_buff) and no link header.  Its metadata is 0 throughout, except for
-// what this test leaves out: cpu and random are different each time, nla and nlan walk the
-// payload, and without a device ifindex and hatype end the program with A as the verdict.
+// the offset is 0 in a new sk_buff), no link header and no device.  Its metadata is 0 throughout,
+// except for what this test leaves out: cpu and random are different each time, nla and nlan walk
+// the payload.
 #include <algorithm>
 #include <vector>
 
@@ -31,9 +31,18 @@ TEST(CbpfVmKernel, Agrees) {
     test::RandomPrograms::Options options = plain;
     options.junk_fields = true;
     options.header_offsets = true;
-    options.ancillaries = {
-        Anc::protocol, Anc::pkttype,          Anc::mark,      Anc::queue,      Anc::rxhash,
-        Anc::vlan_tag, Anc::vlan_tag_present, Anc::vlan_tpid, Anc::pay_offset, Anc::alu_xor_x};
+    options.ancillaries = {Anc::protocol,
+                           Anc::pkttype,
+                           Anc::mark,
+                           Anc::queue,
+                           Anc::rxhash,
+                           Anc::vlan_tag,
+                           Anc::vlan_tag_present,
+                           Anc::vlan_tpid,
+                           Anc::pay_offset,
+                           Anc::alu_xor_x,
+                           Anc::ifindex,
+                           Anc::hatype};
     test::RandomPrograms everything(10, options), deep(11, plain);
 
     constexpr int programs = 10000, packets = 8;
