@@ -43,6 +43,14 @@ class Interpreter : public Engine {
         return static_cast<std::uint32_t>(*r0);
     }
 
+    // A packet at XDP always comes from a device; one on a unix socket has none.
+    Packet model(std::span<std::uint8_t const> bytes) override {
+        Packet packet = Engine::model(bytes);
+        if (hook_.hook == Hook::xdp)
+            packet.ancillary[static_cast<std::size_t>(cbpf::Anc::ifindex) / 4] = 1;
+        return packet;
+    }
+
   private:
     std::string_view name_;
     HookRow const& hook_;
