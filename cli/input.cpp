@@ -145,6 +145,10 @@ void InputOptions::add_to(CLI::App& app) {
     app.add_flag("--system-names", system_names,
                  "names as this machine has them; the built-in tables come last")
         ->excludes(none);
+    app.add_option("--protochain-max", protochain_max, "headers that 'protochain' goes through")
+        ->type_name("N")
+        ->check(CLI::Range(1U, frontend::max_protochain))
+        ->capture_default_str();
     app.add_flag("-q", quiet, "no warnings");
     app.add_flag("--werror", strict, "warnings are errors");
 }
@@ -171,6 +175,7 @@ tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_ty
                             .snaplen = options.snaplen,
                             .netmask = *netmask,
                             .optimise = !options.unoptimised,
+                            .protochain_max = options.protochain_max,
                             .names = options.no_names ? nullptr : &frontend::system_names(),
                             .names_first = options.system_names});
     if (!compiled) return tl::unexpected(report(compiled.error(), input.source));

@@ -30,6 +30,7 @@ struct InputOptions {
     bool no_names = false;           // --no-names
     bool system_names = false;       // --system-names
     bool strict = false;             // --werror
+    unsigned protochain_max = 8;     // --protochain-max
     bool unchecked = false;          // a classic program may be one that the kernel refuses
 
     void add_to(CLI::App& app);

@@ -13,6 +13,9 @@ namespace {
 
 Result<void> check(Options const& options) {
     if (options.snaplen == 0) return fail({"a snapshot length of 0 rejects all packets", {}, {}});
+    if (options.protochain_max == 0 || options.protochain_max > max_protochain)
+        return fail(
+            {fmt::format("protochain goes through 1 to {} headers", max_protochain), {}, {}});
     if (find_link_layer(options.link_type) != nullptr) return {};
     return fail({fmt::format("link type {} is not known", options.link_type), {}, {}});
 }

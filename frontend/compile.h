@@ -26,6 +26,7 @@ struct Options {
     std::uint32_t snaplen = 262144;          // what a match returns, in bytes
     std::optional<std::uint32_t> netmask{};  // for `ip broadcast`, host order
     bool optimise = true;
+    unsigned protochain_max = 8;   // headers that `protochain` goes through
     Names const* names = nullptr;  // of hosts and nets, and of what the built-in tables lack
     bool names_first = false;      // ask there before looking into the tables
 };
@@ -42,6 +43,7 @@ Result<Compiled> compile(std::string_view text, Options const& options);
 
 inline constexpr std::size_t max_text = std::size_t{16} << 20;  // bytes of filter text
 inline constexpr std::size_t max_word = std::size_t{64} << 10;  // bytes of one word
+inline constexpr unsigned max_protochain = 64;
 inline constexpr unsigned max_nesting = 200;  // parentheses, brackets, `not` and unary minus
 
 }  // namespace tamis::frontend

@@ -89,7 +89,7 @@ class Headers : private Part {
     bool live();
 
     Layers& at() { return c_.at; }
-    bool variable(std::uint8_t& variable);
+    bool variable(std::uint8_t& variable) { return Part::variable(word_.span, variable); }
     void assign(std::uint8_t variable, std::vector<Step> const& steps) {
         frontend::assign(formula(), variable, steps, span_);
     }
@@ -119,14 +119,6 @@ bool Headers::check_operand() {
 bool Headers::not_here() {
     return error(word_.span,
                  fmt::format("there is no '{}' on link type {}", text(word_), link_name()));
-}
-
-bool Headers::variable(std::uint8_t& variable) {
-    if (formula().variables + c_.deepest + 2 > cbpf::memory_words)
-        return error(word_.span, "too many headers of variable length",
-                     "where they end is kept in the 16 words that a program has");
-    variable = formula().variables++;
-    return true;
 }
 
 // ------------------------------------------------------------------------------------------ tags

@@ -74,6 +74,8 @@ class Identifiers : private Part {
     bool ports(Port const& low, Port const& high);
     bool proto(std::uint32_t number);
     bool proto_name(std::string_view name);
+    bool protochain(std::uint32_t number);
+    bool gateway(std::string_view name);
     bool is_ether() const { return q_.protocol != nullptr && q_.protocol->word == Word::link; }
 
     Qualifiers const& q_;
@@ -134,6 +136,14 @@ bool Identifiers::fits(Type type) {
         case Type::proto:
             good = protocol.takes_proto;
             takes = "ip, ip6, ether, iso or isis";
+            break;
+        case Type::protochain:
+            good = protocol.word == Word::ip || protocol.word == Word::ip6;
+            takes = "ip or ip6";
+            break;
+        case Type::gateway:
+            good = protocol.hosts == Hosts::ipv4;
+            takes = "ip, arp or rarp";
             break;
     }
     if (good) return true;
@@ -280,9 +290,14 @@ bool Identifiers::number() {
                              "ports are numbers from 0 to 65535");
             return ports({value}, {value});
         case Type::proto:
+            return proto(value);
+        case Type::protochain:
+            return protochain(value);
+        case Type::gateway:
             break;
     }
-    return proto(value);
+    return error(id_.span, fmt::format("'{}' is no host's name", shown_),
+                 "a gateway is looked up by name: its Ethernet address and its IPv4 addresses");
 }
 
 // `net 10` is 10.0.0.0/8: the number is moved to the left end.
@@ -356,9 +371,12 @@ bool Identifiers::name() {
         case Type::portrange:
             return port_range(name);
         case Type::proto:
+        case Type::protochain:
+            return proto_name(name);
+        case Type::gateway:
             break;
     }
-    return proto_name(name);
+    return gateway(name);
 }
 
 // A number or the name of a service; `at` is where it stands in the word.
@@ -459,6 +477,56 @@ bool Identifiers::proto(std::uint32_t number) {
     return true;
 }
 
+bool Identifiers::protochain(std::uint32_t number) {
+    if (!fits(Type::protochain)) return false;
+    if (number > 0xff)
+        return error(id_.span, fmt::format("'{}' does not fit in a byte", shown_),
+                     "IP protocols are numbers from 0 to 255");
+    if (c_.at.payload.variable != Offset::constant)
+        return error(id_.span, "'protochain' does not go behind headers of variable length",
+                     fmt::format("'ip proto {}' does", shown_));
+    if (!c_.chain) {
+        std::uint8_t first = 0, second = 0;
+        if (!variable(id_.span, first) || !variable(id_.span, second)) return false;
+        c_.chain = first;
+    }
+    Primitives::Chain const chain{*c_.chain, static_cast<std::uint8_t>(*c_.chain + 1)};
+    Primitives test = tests(id_.span);
+    std::size_t const mark = formula().mark();
+    bool const any = q_.protocol == nullptr;
+    unsigned const headers = c_.options.protochain_max;
+    if (any || q_.protocol->word == Word::ip) test.ip4_chain(number, headers, chain);
+    if (any || q_.protocol->word == Word::ip6) test.ip6_chain(number, headers, chain);
+    formula().any(mark);
+    return true;
+}
+
+// To or from the host's Ethernet address, but not to or from its IPv4 addresses.
+bool Identifiers::gateway(std::string_view name) {
+    if (c_.at.mpls_depth > 0 || c_.at.tunnelled)
+        return error(id_.span, fmt::format("'gateway' does not go behind {}",
+                                           c_.at.tunnelled ? "tunnels" : "MPLS"));
+    Names const* const names = c_.options.names;
+    if (names == nullptr)
+        return error(id_.span, fmt::format("unknown Ethernet host '{}'", shown_),
+                     "names are not looked up: write 'ether host ... and not host ...'");
+    auto const ether = names->ether(name);
+    if (!ether) return unknown("Ethernet host");
+    Names::Hosts const hosts = names->hosts(name);
+    if (hosts.ip4.empty()) return unknown("host");
+    Primitives test = tests(id_.span);
+    std::size_t const mark = formula().mark();
+    test.mac(*ether, Direction::either);
+    if (q_.protocol != nullptr) test.link_type(q_.protocol->link_type);
+    std::size_t const addresses = formula().mark();
+    for (std::uint32_t const address : hosts.ip4)
+        test.host4(q_.protocol, address, all_ones, Direction::either);
+    formula().any(addresses);
+    formula().negate();
+    formula().all(mark);
+    return true;
+}
+
 bool Identifiers::proto_name(std::string_view name) {
     WordRow const* const row = find_word(name);
     Protocol const* const protocol = row != nullptr ? find_protocol(row->word) : nullptr;
@@ -477,7 +545,7 @@ bool Identifiers::proto_name(std::string_view name) {
             return true;
         }
     } else if (auto const number = known(name, find_ip_protocol, &Names::ip_protocol)) {
-        return proto(*number);
+        return type_ == Type::protochain ? protochain(*number) : proto(*number);
     }
     return error(
         id_.span,
@@ -488,7 +556,8 @@ bool Identifiers::proto_name(std::string_view name) {
 }  // namespace
 
 std::string_view spelling(Type type) {
-    static constexpr std::string_view words[] = {"host", "net", "port", "portrange", "proto"};
+    static constexpr std::string_view words[] = {"host",  "net",        "port",   "portrange",
+                                                 "proto", "protochain", "gateway"};
     return words[static_cast<std::size_t>(type)];
 }
 

@@ -6,10 +6,12 @@
 #include <vector>
 
 #include "bpf/link_types.h"
+#include "frontend/steps.h"
 
 namespace tamis::frontend {
 namespace {
 
+using cbpf::Alu;
 using cbpf::Cond;
 
 // The link type field holds a length up to here, and an EtherType above.
@@ -20,7 +22,7 @@ constexpr std::uint32_t ether_ip = 0x0800, ether_arp = 0x0806, ether_rarp = 0x80
                         ether_ipx = 0x8137;
 constexpr std::uint32_t sap_iso = 0xfe, sap_ip = 0x06, sap_netbeui = 0xf0, sap_ipx = 0xe0;
 constexpr std::int16_t proto_tcp = 6, proto_udp = 17, proto_sctp = 132;
-constexpr std::uint32_t proto_fragment = 44;
+constexpr std::uint32_t proto_fragment = 44, proto_ah = 51;
 
 // Offsets in the IPv4 and IPv6 headers.
 constexpr std::uint32_t ip4_fragment = 6, ip4_proto = 9, ip4_dst = 16;
@@ -462,6 +464,81 @@ void Primitives::ip6_multicast() {
     std::size_t const mark = formula_.mark();
     link_type(ether_ip6);
     is(network(ip6_dst, 1), 0xff);
+    formula_.all(mark);
+}
+
+// ----------------------------------------------------------------------------------- protochain
+
+// Goes on to the next header.  An authentication header counts in units of four bytes, less two;
+// where it stands is not added, as in libpcap, so what is chained behind it is looked for in the
+// wrong place.
+void Primitives::next_header(Chain const& chain, bool authentication) {
+    Field const here = {Base::packet, 1, {network(0, 1).at.value, chain.place}};
+    Field const length = {Base::packet, 1, here.at + 1};
+    assign(formula_, chain.next, {read(here)}, span_);
+    if (authentication)
+        assign(formula_, chain.place,
+               {read(length), number(2), apply(Alu::add), number(4), apply(Alu::mul)}, span_);
+    else
+        assign(formula_, chain.place,
+               {read(length), number(1), apply(Alu::add), number(8), apply(Alu::mul),
+                value_of(chain.place), apply(Alu::add)},
+               span_);
+}
+
+// next = number, or step and (next = number, or step and (...
+template <class Advance>
+void Primitives::walk(Field next, std::uint32_t number, unsigned headers, Chain const& chain,
+                      Advance const& step) {
+    std::vector<std::size_t> levels;
+    for (unsigned i = 0; i < headers; ++i) {
+        levels.push_back(formula_.mark());
+        is(next, number);
+        levels.push_back(formula_.mark());
+        step(next, i == 0);
+        next = {.base = Base::variable, .at = {0, chain.next}};
+    }
+    is(next, number);
+    for (; !levels.empty(); levels.pop_back()) {
+        if (levels.size() % 2 == 0)
+            formula_.all(levels.back());
+        else
+            formula_.any(levels.back());
+    }
+}
+
+void Primitives::ip4_chain(std::uint32_t protocol, unsigned headers, Chain const& chain) {
+    std::size_t const mark = formula_.mark();
+    link_type(ether_ip);
+    walk(network(ip4_proto, 1), protocol, headers, chain, [&](Field const& next, bool first) {
+        is(next, proto_ah);
+        if (first)
+            assign(formula_, chain.place,
+                   {read(network(0, 1)), number(0xf), apply(Alu::and_), number(2), apply(Alu::lsh)},
+                   span_);
+        next_header(chain, true);
+    });
+    formula_.all(mark);
+}
+
+void Primitives::ip6_chain(std::uint32_t protocol, unsigned headers, Chain const& chain) {
+    std::size_t const mark = formula_.mark();
+    link_type(ether_ip6);
+    walk(network(ip6_next, 1), protocol, headers, chain, [&](Field const& next, bool first) {
+        if (first) assign(formula_, chain.place, {number(ip6_header)}, span_);
+        std::size_t const either = formula_.mark();
+        std::size_t const options = formula_.mark();
+        std::size_t const kinds = formula_.mark();
+        for (std::uint32_t const kind : {0U, 60U, 43U, proto_fragment}) is(next, kind);
+        formula_.any(kinds);
+        next_header(chain, false);
+        formula_.all(options);
+        std::size_t const authentication = formula_.mark();
+        is(next, proto_ah);
+        next_header(chain, true);
+        formula_.all(authentication);
+        formula_.any(either);
+    });
     formula_.all(mark);
 }
 

@@ -72,6 +72,13 @@ class Primitives {
     void ports(std::int16_t protocol, std::uint32_t low, std::uint32_t high, Direction dir);
     // UDP, TCP or SCTP over one of ip and ip6, to a port.
     void ports_over(std::uint32_t ip, std::int16_t protocol, std::uint32_t port);
+    // `protochain 6`: behind at most `headers` headers that name the next one.  The variables are
+    // the next header's number and its place behind the network header, whose own is a constant.
+    struct Chain {
+        std::uint8_t next, place;
+    };
+    void ip4_chain(std::uint32_t number, unsigned headers, Chain const& chain);
+    void ip6_chain(std::uint32_t number, unsigned headers, Chain const& chain);
     void osi_protocol(std::uint32_t number);     // `iso proto`
     void isis_messages(std::uint32_t messages);  // one of these: bit n is message n
     void decnet(std::uint32_t address, Direction dir);
@@ -99,6 +106,10 @@ class Primitives {
     void is(Field const& field, std::uint32_t value, std::uint32_t mask = ~std::uint32_t{0});
 
   private:
+    template <class Advance>
+    void walk(Field next, std::uint32_t number, unsigned headers, Chain const& chain,
+              Advance const& step);
+    void next_header(Chain const& chain, bool authentication);
     Field type_field(std::uint32_t offset, std::uint8_t size) const;
     void ethernet_type(std::uint32_t number);
     void is_length_field();

@@ -17,6 +17,8 @@ std::optional<Type> type_of(Word word) {
     if (word == Word::port) return Type::port;
     if (word == Word::portrange) return Type::portrange;
     if (word == Word::proto) return Type::proto;
+    if (word == Word::protochain) return Type::protochain;
+    if (word == Word::gateway) return Type::gateway;
     return std::nullopt;
 }
 
@@ -166,7 +168,8 @@ bool Resolver::qualified(ast::Node const& node, ast::Primitive const& primitive)
     if (at < end && token(at).word == Word::later) return unsupported(token(at));
     if (at < end) q.type = type_of(token(at).word);
     if (q.type) ++at;
-    if (q.type == Type::proto && directed) return misplaced(token(at - 1), token(at - 2));
+    if (directed && q.type && *q.type >= Type::proto)
+        return misplaced(token(at - 1), token(at - 2));
     if (at == begin) return begins_nothing(token(at));
     if (!directed && !q.type) return misplaced(token(at), token(at - 1));
     q.last_token = at - 1;

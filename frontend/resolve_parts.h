@@ -14,7 +14,7 @@
 namespace tamis::frontend {
 
 // What stands before an identifier, `tcp dst port`, and is inherited by later ones.
-enum class Type : std::uint8_t { host, net, port, portrange, proto };
+enum class Type : std::uint8_t { host, net, port, portrange, proto, protochain, gateway };
 struct Qualifiers {
     Protocol const* protocol = nullptr;
     Direction direction = Direction::either;
@@ -39,9 +39,10 @@ struct Resolving {
     ast::Tree const& tree;
     Options const& options;
     Layers at;
-    unsigned moves = 0;    // tests so far that change where later ones look
-    Span mover{};          // the last of them
-    unsigned deepest = 1;  // intermediate results that wait in memory at a time
+    unsigned moves = 0;                   // tests so far that change where later ones look
+    Span mover{};                         // the last of them
+    unsigned deepest = 1;                 // intermediate results that wait in memory at a time
+    std::optional<std::uint8_t> chain{};  // the first of two variables that protochain uses
     Resolved out{};
     Diagnostic error{};
 };
@@ -71,6 +72,14 @@ class Part {
     std::string_view link_name() const {
         LinkType const* const type = find_link_type(c_.at.type->number);
         return type != nullptr ? type->name : "unknown";
+    }
+    // One more of the 16 words that a program has.
+    bool variable(Span span, std::uint8_t& variable) {
+        if (formula().variables + c_.deepest + 2 > cbpf::memory_words)
+            return error(span, "too many headers of variable length",
+                         "where they end is kept in the 16 words that a program has");
+        variable = formula().variables++;
+        return true;
     }
     bool unsupported(Token const& token) {
         return error(token.span, "'" + std::string(text(token)) + "' is not supported yet");

@@ -68,7 +68,7 @@ constexpr WordRow table[] = {
     {"not",    Kind::not_,   Word::not_},
 
     // link layers, tunnels and what the kernel knows
-    {"protochain", Kind::keyword, Word::later}, {"gateway", Kind::keyword, Word::later},
+    {"protochain", Kind::keyword, Word::protochain}, {"gateway", Kind::keyword, Word::gateway},
     {"vlan",       Kind::keyword, Word::vlan}, {"mpls",    Kind::keyword, Word::mpls},
     {"pppoed",     Kind::keyword, Word::pppoed}, {"pppoes",  Kind::keyword, Word::pppoes},
     {"geneve",     Kind::keyword, Word::geneve}, {"vxlan",   Kind::keyword, Word::vxlan},

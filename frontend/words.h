@@ -107,6 +107,8 @@ enum class Word : std::uint8_t {
     port,
     portrange,
     proto,
+    protochain,
+    gateway,
     mask,
     // whole tests
     broadcast,

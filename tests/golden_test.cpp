@@ -57,11 +57,14 @@ tl::expected<frontend::Options, std::string> options_of(Case const& c) {
             options.link_type = link->number;
         else if (key == "snaplen" && numeric)
             options.snaplen = number;
+        else if (key == "protochain" && numeric)
+            options.protochain_max = number;
         else if (key == "prefix" && numeric && number >= 1 && number <= 32)
             options.netmask = ~std::uint32_t{0} << (32 - number);
         else
             return wrong(fmt::format(
-                "unknown option '{}': unoptimised, link=NAME, snaplen=N, prefix=N", word));
+                "unknown option '{}': unoptimised, link=NAME, snaplen=N, prefix=N, protochain=N",
+                word));
     }
     return options;
 }

@@ -15,7 +15,7 @@ using testing::HasSubstr;
 
 struct FixedNames final : Names {
     Hosts hosts(std::string_view name) const override {
-        if (name == "four") return {{0x0a000001, 0x0a000002}, {}};
+        if (name == "four" || name == "router") return {{0x0a000001, 0x0a000002}, {}};
         if (name == "six") return {{}, {{0x20010db8, 0, 0, 1}}};
         if (name == "both") return {{0x0a000001}, {{0x20010db8, 0, 0, 1}}};
         return {};
@@ -26,7 +26,7 @@ struct FixedNames final : Names {
         return std::nullopt;
     }
     std::optional<std::uint64_t> ether(std::string_view name) const override {
-        if (name == "box") return 0x0200'0000'0001;
+        if (name == "box" || name == "router" || name == "six") return 0x0200'0000'0001;
         return std::nullopt;
     }
     std::optional<Service> service(std::string_view name) const override {
@@ -72,10 +72,32 @@ TEST(Names, AreAskedFor) {
                 "(host 10.0.0.1 or host 10.0.0.2) or (host 10.0.0.1 or host 2001:db8::1)", options);
     expect_same("net ten", "net 10", options);
     expect_same("net lan", "net 192.168", options);
+    expect_same("gateway router", "ether host 2:0:0:0:0:1 and not (host 10.0.0.1 or host 10.0.0.2)",
+                options);
+    expect_same("ip gateway router",
+                "ether host 2:0:0:0:0:1 and ip and "
+                "not (ip host 10.0.0.1 or ip host 10.0.0.2)",
+                options);
     expect_same("ether src box", "ether src 2:0:0:0:0:1", options);
     expect_same("port ours", "port 7777", options);
     expect_same("portrange 80-ours", "portrange 80-7777", options);
     expect_same("ip proto ourproto", "ip proto 200", options);
+}
+
+TEST(Names, OfGatewaysHaveBothAddresses) {
+    Options const options{.names = &fixed};
+    EXPECT_EQ(error("gateway box", options), "unknown host 'box'");
+    EXPECT_EQ(error("gateway four", options), "unknown Ethernet host 'four'");
+    EXPECT_EQ(error("gateway six", options), "unknown host 'six'");  // no IPv4 address
+    EXPECT_THAT(error("gateway router", {}), HasSubstr("unknown"));
+    EXPECT_THAT(error("gateway 10.0.0.1", options), HasSubstr("takes no address"));
+    EXPECT_THAT(error("gateway 10", options), HasSubstr("no host's name"));
+    EXPECT_THAT(error("ip6 gateway router", options), HasSubstr("does not go with"));
+    EXPECT_THAT(error("tcp gateway router", options), HasSubstr("does not go with"));
+    EXPECT_THAT(error("mpls and gateway router", options), HasSubstr("behind MPLS"));
+    EXPECT_THAT(error("geneve and gateway router", options), HasSubstr("behind tunnels"));
+    EXPECT_FALSE(compile("gateway router", {.link_type = dlt_raw, .names = &fixed}));
+    EXPECT_TRUE(compile("gateway router", {.link_type = dlt_radiotap, .names = &fixed}));
 }
 
 TEST(Names, OfTheBuiltInTablesComeFirstUnlessToldOtherwise) {
