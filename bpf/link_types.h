@@ -21,8 +21,9 @@ LinkType const* find_link_type(
 inline constexpr int en10mb = 1;
 inline constexpr int dlt_null = 0, dlt_ppp = 9, dlt_raw = 12, dlt_ppp_serial = 50,
                      dlt_ppp_ether = 51, dlt_c_hdlc = 104, dlt_wlan = 105, dlt_loop = 108,
-                     dlt_sll = 113, dlt_pflog = 117, dlt_prism = 119, dlt_radiotap = 127,
-                     dlt_avs = 163, dlt_ppp_pppd = 166, dlt_ppi = 192, dlt_ipv4 = 228,
+                     dlt_sll = 113, dlt_pflog = 117, dlt_prism = 119, dlt_sunatm = 123,
+                     dlt_radiotap = 127, dlt_mtp2_with_phdr = 139, dlt_mtp2 = 140, dlt_avs = 163,
+                     dlt_ppp_pppd = 166, dlt_ppi = 192, dlt_erf = 197, dlt_ipv4 = 228,
                      dlt_ipv6 = 229, dlt_netanalyzer = 240, dlt_netanalyzer_transparent = 241,
                      dlt_sll2 = 276;
 

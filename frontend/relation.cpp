@@ -217,7 +217,7 @@ void Relations::warn_unguarded(Operand const& left, Operand const& right) {
 // ------------------------------------------------------------------------------------------ loads
 
 bool Relations::not_indexable(Token const& word) {
-    if (word.word == Word::later) return unsupported(word);
+    if (belongs_elsewhere(word)) return unsupported(word);
     if (word.word != Word::none)
         return error(word.span, fmt::format("'{}' has no bytes to read", text(word)),
                      "'ether[14]' reads any packet, from the link header on");

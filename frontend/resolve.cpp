@@ -150,7 +150,7 @@ bool Resolver::qualified(ast::Node const& node, ast::Primitive const& primitive)
     auto [at, end] = primitive.tokens;
     std::uint32_t const begin = at;
     inherited_.reset();
-    if (token(at).word == Word::later) return unsupported(token(at));
+    if (belongs_elsewhere(token(at))) return unsupported(token(at));
 
     Qualifiers q;
     q.protocol = find_protocol(token(at).word);
@@ -159,13 +159,13 @@ bool Resolver::qualified(ast::Node const& node, ast::Primitive const& primitive)
     if (at == end)
         return primitive.tail ? misplaced(token(at), token(at - 1)) : abbreviation(node, q);
     Word const word = token(at).word;
-    if (word == Word::later) return unsupported(token(at));
+    if (belongs_elsewhere(token(at))) return unsupported(token(at));
     if (word >= Word::broadcast && word <= Word::action) return by_itself(primitive, q, at);
 
     bool const directed = word >= Word::src && word <= Word::ta;
     q.direction_token = at;
     if (directed && !direction(at, end, q.direction)) return false;
-    if (at < end && token(at).word == Word::later) return unsupported(token(at));
+    if (at < end && belongs_elsewhere(token(at))) return unsupported(token(at));
     if (at < end) q.type = type_of(token(at).word);
     if (q.type) ++at;
     if (directed && q.type && *q.type >= Type::proto)
@@ -410,9 +410,14 @@ bool Resolver::begins_nothing(Token const& token) {
 bool Resolver::misplaced(Token const& token, Token const& after) {
     if (token.kind == Kind::end)
         return error(token.span, fmt::format("expected something after '{}'", text(after)));
-    if (token.word == Word::later) return unsupported(token);
+    if (belongs_elsewhere(token)) return unsupported(token);
     std::string_view const word = text(token);
     std::string_view const near = token.kind == Kind::name ? nearest_word(word) : "";
+    // What was taken for a name may be a misspelt word: `dst prot 80`.
+    std::string_view const taken = after.kind == Kind::name ? nearest_word(text(after)) : "";
+    if (near.empty() && !taken.empty())
+        return error(after.span, fmt::format("'{}' is not a keyword", text(after)),
+                     fmt::format("did you mean '{}'?", taken));
     std::string note = "two tests need 'and' or 'or' between them";
     if (!near.empty())
         note = fmt::format("did you mean '{}'?", near);

@@ -81,8 +81,19 @@ class Part {
         variable = formula().variables++;
         return true;
     }
+    // Words of link types that have nothing to do with others, and that are not compiled yet.
+    static bool belongs_elsewhere(Token const& token) {
+        return token.word == Word::atm || token.word == Word::ss7;
+    }
     bool unsupported(Token const& token) {
-        return error(token.span, "'" + std::string(text(token)) + "' is not supported yet");
+        std::string const word(text(token));
+        bool const atm = token.word == Word::atm;
+        int const type = c_.at.type->number;
+        bool const here = atm ? type == dlt_sunatm
+                              : type == dlt_mtp2 || type == dlt_mtp2_with_phdr || type == dlt_erf;
+        if (here) return error(token.span, "'" + word + "' is not supported yet");
+        return error(token.span, "'" + word + "' is known of " + (atm ? "ATM" : "SS7") + " only",
+                     atm ? "on link type SUNATM" : "on link types MTP2, MTP2_WITH_PHDR and ERF");
     }
 
     Resolving& c_;

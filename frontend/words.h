@@ -140,8 +140,9 @@ enum class Word : std::uint8_t {
     and_,
     or_,
     not_,
-    // part of the language, but not compiled yet
-    later,
+    // part of the language, but not compiled yet: of link types that have their own words
+    atm,
+    ss7,
 };
 
 struct WordRow {

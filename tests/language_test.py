@@ -29,6 +29,6 @@ faults += [f"{word}: twice" for word in sorted(set(documented)) if documented.co
 faults += [f"{word}: not in the document" for word in sorted(set(keywords) - set(documented))]
 faults += [f"{word}: no keyword" for word in sorted(set(documented) - set(keywords))]
 faults += [f"{word}: is compiled, the document says it is not"
-           for word in sorted(later) if keywords.get(word, "later") != "later"]
+           for word in sorted(later) if keywords.get(word, "atm") not in ("atm", "ss7")]
 print("\n".join(faults) or f"{len(keywords)} keywords")
 sys.exit(1 if faults or not keywords else 0)

@@ -32,7 +32,7 @@ TEST(Words, FindsEveryKindOfKeyword) {
     EXPECT_EQ(find_word("wlan")->word, Word::link);
     EXPECT_EQ(find_word("tcp-syn")->value, 2U);
     EXPECT_EQ(find_word("icmp6-multicastrouterterm")->value, 153U);
-    EXPECT_EQ(find_word("metaconnect")->word, Word::later);
+    EXPECT_EQ(find_word("metaconnect")->word, Word::atm);
     EXPECT_EQ(find_word("TCP"), nullptr);
     EXPECT_EQ(find_word(""), nullptr);
     EXPECT_EQ(find_word(std::string(1000, 'a')), nullptr);
@@ -277,8 +277,19 @@ TEST(Compile, NamesWhatIsMissing) {
     EXPECT_THAT(compile("tcp", {.snaplen = 0}).error().message, HasSubstr("rejects all packets"));
     EXPECT_THAT(compile("tcp", {.link_type = 7}).error().message, HasSubstr("ARCNET"));
     EXPECT_THAT(compile("tcp", {.link_type = 9999}).error().message, HasSubstr("9999"));
-    for (std::string_view const text : {"vpi 5", "vpi > 5"})
-        EXPECT_THAT(compile(text, {}).error().message, HasSubstr("not supported yet")) << text;
+    for (std::string_view const text : {"vpi 5", "vpi > 5", "not lane", "connectmsg and ip"}) {
+        EXPECT_THAT(compile(text, {}).error().message, HasSubstr("ATM only")) << text;
+        EXPECT_THAT(compile(text, {.link_type = dlt_sunatm}).error().message,
+                    HasSubstr("not supported yet"))
+            << text;
+    }
+    for (std::string_view const text : {"opc 5", "hsls < 5", "fisu", "sio (1 or 2)"}) {
+        EXPECT_THAT(compile(text, {}).error().message, HasSubstr("SS7 only")) << text;
+        for (int const type : {dlt_mtp2, dlt_mtp2_with_phdr, dlt_erf})
+            EXPECT_THAT(compile(text, {.link_type = type}).error().message,
+                        HasSubstr("not supported yet"))
+                << text;
+    }
 }
 
 TEST(Compile, WarnsWhenATestMovesWhatFollowsAnOr) {
