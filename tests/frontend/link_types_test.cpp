@@ -410,8 +410,55 @@ TEST(Captures, OfLoopbackComeFromAnySystem) {
         EXPECT_TRUE(match(dlt_null, {0, 0, 0, family}));
         EXPECT_TRUE(match(dlt_loop, {0, 0, 0, family}));
         EXPECT_FALSE(match(dlt_loop, {family, 0, 0, 0}));
+        EXPECT_TRUE(match(dlt_pflog, {61, family}));
     }
     EXPECT_FALSE(match(dlt_null, {2, 0, 0, 0}));
+}
+
+// What libpcap gets wrong is held against packets that are written out.
+TEST(Radios, KeepTheirPlaceWhateverElseIsComputed) {
+    Bytes const radiotap{0, 0, 8, 0, 0, 0, 0, 0};
+    auto const behind = [&](Bytes frame, Bytes const& rest) {
+        frame.resize(24);
+        frame.insert(frame.begin(), radiotap.begin(), radiotap.end());
+        frame.insert(frame.end(), rest.begin(), rest.end());
+        return frame;
+    };
+    Bytes const probe = behind({0x40}, {});
+    Bytes const session =
+        behind({0x08}, {0xaa, 0xaa, 3, 0, 0, 0, 0x88, 0x64, 0x11, 0, 0, 7, 0, 2, 0, 0x21});
+    auto const match = [](char const* text, Bytes const& packet) {
+        auto const compiled = frontend::compile(text, {.link_type = dlt_radiotap});
+        EXPECT_TRUE(compiled) << text;
+        return compiled &&
+               matches(as_theirs(compiled->program), packet, static_cast<unsigned>(packet.size()));
+    };
+    EXPECT_TRUE(match("radio[2] & 0x40 = 0 and subtype probe-req", probe));
+    EXPECT_FALSE(match("radio[2] & 0x40 = 0 and subtype probe-req", session));
+    EXPECT_TRUE(match("radio[2] + len > 8 and pppoes 7 and ip", session));
+    EXPECT_FALSE(match("pppoes 7 and ip6", session));
+    EXPECT_FALSE(match("pppoes", probe));
+}
+
+// Padding that the radio put behind the 802.11 header.
+TEST(Radios, MayPad) {
+    auto const padded = [](bool timed, std::uint8_t flags) {
+        Bytes packet{0, 0, 17, 0, static_cast<std::uint8_t>(timed ? 3 : 2), 0, 0, 0};
+        packet.resize(17);
+        packet[timed ? 16 : 8] = flags;
+        Bytes const frame{0x88};  // with QoS: 26 bytes, 28 with the padding
+        packet.insert(packet.end(), frame.begin(), frame.end());
+        packet.resize(17 + 26);
+        while (packet.size() % 4 != 0) packet.push_back(0);
+        packet.insert(packet.end(), {0xaa, 0xaa, 3, 0, 0, 0, 8, 0});
+        return packet;
+    };
+    auto const program = frontend::compile("ip", {.link_type = dlt_radiotap});
+    ASSERT_TRUE(program);
+    for (bool const timed : {true, false}) {
+        EXPECT_TRUE(matches(as_theirs(program->program), padded(timed, 0x20), 100)) << timed;
+        EXPECT_FALSE(matches(as_theirs(program->program), padded(timed, 0), 100)) << timed;
+    }
 }
 
 TEST(Directions, AreReadFromTheLinkHeader) {
