@@ -171,8 +171,7 @@ void Primitives::wlan_frame(std::uint32_t offset, std::uint32_t value, std::uint
     is(link(offset, 1), value, mask);
 }
 
-// ---------------------------------------------------------------------------------- what it
-// carries
+// ------------------------------------------------------------------------------ what it carries
 
 void Primitives::wlan_data() {
     std::size_t const mark = formula_.mark();
