@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include "frontend/generate.h"
+#include "frontend/graph.h"
 #include "frontend/layers.h"
 #include "frontend/lex.h"
 #include "frontend/lower.h"
@@ -45,6 +47,9 @@ Result<Compiled> compile(std::string_view text, Options const& options) {
     if (!resolved) return fail(std::move(resolved.error()));
 
     // how a classic machine finds out
+    if (auto const graph = options.optimise ? decide(resolved->formula) : std::nullopt)
+        return Compiled{generate(*graph, resolved->formula, options.snaplen, whole),
+                        std::move(resolved->warnings)};
     return Compiled{lower(resolved->formula, options.snaplen, whole),
                     std::move(resolved->warnings)};
 }

@@ -52,6 +52,7 @@ struct Step {
     cbpf::Alu op = cbpf::Alu::add;
     Field field{};
     std::uint32_t value = 0;
+    bool operator==(Step const&) const = default;
 };
 
 // variable = steps[begin .. end): always true, and done only where evaluation gets there, so that

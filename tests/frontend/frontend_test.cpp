@@ -224,7 +224,7 @@ TEST(Resolve, GuardsFieldsAndTurnsComparisons) {
 // -------------------------------------------------------------------------------------- programs
 
 cbpf::Program program(std::string_view text) {
-    auto const compiled = compile(text, {});
+    auto const compiled = compile(text, {.optimise = false});
     EXPECT_TRUE(compiled) << text;
     return compiled ? compiled->program : cbpf::Program{};
 }

@@ -98,7 +98,7 @@ void compare(Pcap& pcap, std::string const& text, std::mt19937_64& random, std::
              Tally& tally) {
     SCOPED_TRACE(text);
     auto const theirs = pcap.compile(text);
-    auto const ours = frontend::compile(text, {.netmask = netmask});
+    auto const ours = frontend::compile(text, {.netmask = netmask, .optimise = false});
     ++tally.filters;
     if (theirs.empty() || !ours) {
         ++tally.refused;

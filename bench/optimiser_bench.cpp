@@ -1,0 +1,137 @@
+// How long optimised programs are, beside those of libpcap: instructions and longest path, for the
+// filters of a corpus and for generated ones.
+//
+//     optimiser_bench [--corpus FILE] [--generated N] [--seed S]... [--all]
+//
+// Prints filters that lose, or all of them, and sums.  Exit code 1 when a filter loses.
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <fmt/core.h>
+#include <pcap/pcap.h>
+
+#include "frontend/compile.h"
+#include "tests/support/random_expr.h"
+
+namespace {
+
+using namespace tamis;
+
+constexpr std::uint32_t netmask = 0xffffff00;
+
+struct Size {
+    std::size_t instructions = 0, path = 0;
+};
+
+// Jumps lead forward only.
+Size size_of(std::vector<cbpf::Insn> const& insns) {
+    std::vector<std::size_t> longest(insns.size());
+    for (std::size_t i = insns.size(); i-- > 0;) {
+        cbpf::Kind const kind = cbpf::find(insns[i].code)->kind;
+        longest[i] = 1;
+        if (kind == cbpf::Kind::ret) continue;
+        bool const jumps = kind == cbpf::Kind::jump || kind == cbpf::Kind::branch;
+        auto const to = jumps ? cbpf::targets(insns[i], i, kind) : cbpf::Targets{i + 1, i + 1};
+        if (to.taken > i && to.fallen > i && to.taken < insns.size() && to.fallen < insns.size())
+            longest[i] += std::max(longest[to.taken], longest[to.fallen]);
+    }
+    return {insns.size(), insns.empty() ? 0 : longest[0]};
+}
+
+class Comparison {
+  public:
+    explicit Comparison(bool all)
+        : handle_(pcap_open_dead(DLT_EN10MB, 262144), pcap_close), all_(all) {}
+
+    void run(std::string const& text) {
+        auto const compiled = frontend::compile(text, {.netmask = netmask});
+        bpf_program program{};
+        bool const good = pcap_compile(handle_.get(), &program, text.c_str(), 1, netmask) == 0;
+        bool const rejects_all =
+            !good && std::strstr(pcap_geterr(handle_.get()), "rejects all packets") != nullptr;
+        if (!compiled || (!good && !rejects_all)) {
+            ++skipped_;
+            if (all_ || !compiled)
+                fmt::print("{:>19}  {}\n", compiled ? "libpcap refuses" : "we refuse", text);
+            return;
+        }
+        std::vector<cbpf::Insn> theirs{{0x06, 0, 0, 0}};
+        if (good) theirs.clear();
+        for (unsigned i = 0; good && i < program.bf_len; ++i) {
+            bpf_insn const& insn = program.bf_insns[i];
+            theirs.push_back({insn.code, insn.jt, insn.jf, insn.k});
+        }
+        pcap_freecode(&program);
+        Size const a = size_of(compiled->program.insns), b = size_of(theirs);
+        ++filters_;
+        ours_ += a.instructions;
+        theirs_ += b.instructions;
+        bool const longer = a.instructions > b.instructions, slower = a.path > b.path;
+        longer_ += longer;
+        slower_ += slower;
+        shorter_ += a.instructions < b.instructions;
+        if (all_ || longer || slower)
+            fmt::print("{:>4}/{:<4} {:>4}/{:<4}{} {}\n", a.instructions, a.path, b.instructions,
+                       b.path,
+                       longer   ? '!'
+                       : slower ? '~'
+                                : ' ',
+                       text);
+    }
+
+    void print_sums(std::string const& what) const {
+        fmt::print(
+            "{}: {} filters, {} instructions for libpcap's {} ({:+.1f} %); shorter {}, longer {}, "
+            "longest path longer {}; {} that libpcap does not compile\n",
+            what, filters_, ours_, theirs_,
+            100.0 * (static_cast<double>(ours_) / static_cast<double>(theirs_) - 1), shorter_,
+            longer_, slower_, skipped_);
+    }
+    bool lost() const { return longer_ + slower_ > 0; }
+
+  private:
+    std::unique_ptr<pcap_t, decltype(&pcap_close)> handle_;
+    bool all_;
+    std::size_t filters_ = 0, skipped_ = 0, ours_ = 0, theirs_ = 0, longer_ = 0, slower_ = 0,
+                shorter_ = 0;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::string corpus = TAMIS_CORPUS;
+    std::size_t generated = 500;
+    std::vector<std::uint64_t> seeds;
+    bool all = false;
+    for (int i = 1; i < argc; ++i) {
+        std::string_view const word = argv[i];
+        if (word == "--all") all = true;
+        if (i + 1 == argc) break;
+        if (word == "--corpus") corpus = argv[++i];
+        if (word == "--generated") generated = std::strtoull(argv[++i], nullptr, 10);
+        if (word == "--seed") seeds.push_back(std::strtoull(argv[++i], nullptr, 10));
+    }
+    if (seeds.empty()) seeds = {1, 2, 3, std::random_device{}()};
+    fmt::print("instructions/longest path, ours and {}'s\n", pcap_lib_version());
+
+    Comparison written(all);
+    std::ifstream file(corpus);
+    for (std::string line; std::getline(file, line);)
+        if (!line.empty() && line[0] != '#') written.run(line);
+    written.print_sums("corpus");
+    bool lost = written.lost();
+    for (std::uint64_t const seed : seeds) {
+        Comparison made(all);
+        test::RandomExpressions expressions(seed);
+        for (std::size_t i = 0; i < generated; ++i) made.run(expressions.next());
+        made.print_sums(fmt::format("generated, seed {}", seed));
+        lost |= made.lost();
+    }
+    return lost ? 1 : 0;
+}

@@ -1,0 +1,47 @@
+// Comparisons of arithmetic: what is known of them without a packet, and the code that decides
+// them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "bpf/cbpf.h"
+#include "frontend/conditions.h"
+#include "frontend/formula.h"
+
+namespace tamis::frontend {
+
+// What the registers hold of a packet, as far as it is known.
+struct Registers {
+    struct Accumulator {
+        Field field;
+        std::uint32_t mask;
+        bool operator==(Accumulator const&) const = default;
+    };
+    std::optional<Accumulator> a;
+    std::optional<std::uint32_t> x;  // the length of the IPv4 header at this place
+    bool operator==(Registers const&) const = default;
+};
+
+// A relation that has the same outcome for all packets, or that asks whether a field, under a mask,
+// is in a set.
+struct Solution {
+    std::optional<bool> constant{};
+    Field field{};
+    std::uint32_t mask = ~std::uint32_t{0};
+    std::vector<Interval> set{};  // in order, without overlaps
+};
+std::optional<Solution> solve(Formula const& formula, Relation const& relation);
+
+struct Decision {
+    std::vector<cbpf::Insn> code;
+    cbpf::Insn branch;  // without targets
+    bool negated;       // the branch is taken where the relation does not hold
+    Registers after;
+};
+// All fields of the relation are read, in some order.  Nothing when too many results wait.
+std::optional<Decision> decision(Formula const& formula, Relation const& relation,
+                                 Registers const& before);
+
+}  // namespace tamis::frontend

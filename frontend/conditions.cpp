@@ -1,0 +1,440 @@
+#include "frontend/conditions.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace tamis::frontend {
+namespace {
+
+using Ref = Conditions::Ref;
+using Kind = Conditions::Kind;
+
+constexpr std::uint32_t all_ones = ~std::uint32_t{0};
+constexpr std::size_t searched = 32;  // groups that an operand can join, from the last on
+
+constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
+
+// What decides a conjunction or disjunction, and what says nothing there.
+constexpr Ref absorbing(Kind kind) {
+    return kind == Kind::all ? Conditions::never : Conditions::always;
+}
+constexpr Ref neutral(Kind kind) {
+    return kind == Kind::all ? Conditions::always : Conditions::never;
+}
+
+std::uint32_t mix(std::uint32_t hash, std::uint32_t value) {
+    std::uint64_t const product = (hash ^ value) * std::uint64_t{0x9e3779b97f4a7c15};
+    return static_cast<std::uint32_t>(product >> 29);
+}
+
+// In order, without overlaps and without neighbours that touch.
+void unite(std::vector<Interval>& set) {
+    std::sort(set.begin(), set.end(),
+              [](Interval const& a, Interval const& b) { return a.low < b.low; });
+    std::size_t kept = 0;
+    for (Interval const& next : set) {
+        if (kept > 0 && (set[kept - 1].high == all_ones || next.low <= set[kept - 1].high + 1))
+            set[kept - 1].high = std::max(set[kept - 1].high, next.high);
+        else
+            set[kept++] = next;
+    }
+    set.resize(kept);
+}
+
+std::vector<Interval> complement(std::vector<Interval> const& set, std::uint32_t max) {
+    std::vector<Interval> rest;
+    std::uint32_t low = 0;
+    for (Interval const& taken : set) {
+        if (taken.low > low) rest.push_back({low, taken.low - 1});
+        if (taken.high >= max) return rest;
+        low = taken.high + 1;
+    }
+    rest.push_back({low, max});
+    return rest;
+}
+
+}  // namespace
+
+// ------------------------------------------------------------------------------ terms, each once
+
+Conditions::Conditions(std::size_t work) : table_(64, all_ones), work_(work) {
+    terms_.resize(2);  // never and always
+    terms_[always].key = terms_[never].key = all_ones;
+}
+
+std::uint32_t Conditions::key(Key const& key) {
+    // There are few, and the last ones come again.
+    for (std::size_t i = keys_.size(); i-- > 0;) {
+        if (keys_[i] == key) return u32(i);
+        if (keys_.size() - i > 64 && !spend(1)) break;
+    }
+    keys_.push_back(key);
+    return u32(keys_.size() - 1);
+}
+
+bool Conditions::equal(Term const& one, Term const& other) const {
+    if (one.hash != other.hash || one.kind != other.kind || one.key != other.key ||
+        one.end - one.begin != other.end - other.begin)
+        return false;
+    if (one.kind == Kind::test)
+        return std::equal(intervals_.begin() + one.begin, intervals_.begin() + one.end,
+                          intervals_.begin() + other.begin);
+    return std::equal(operands_.begin() + one.begin, operands_.begin() + one.end,
+                      operands_.begin() + other.begin);
+}
+
+void Conditions::grow() {
+    table_.assign(2 * table_.size(), all_ones);
+    for (std::size_t i = 2; i < terms_.size(); ++i) {
+        std::size_t at = terms_[i].hash & (table_.size() - 1);
+        while (table_[at] != all_ones) at = (at + 1) & (table_.size() - 1);
+        table_[at] = u32(i);
+    }
+}
+
+Ref Conditions::intern(Term term, Ref const* operands, std::size_t count, Interval const* set) {
+    std::uint32_t hash = mix(static_cast<std::uint32_t>(term.kind), term.key);
+    if (term.kind == Kind::test) {
+        term.begin = u32(intervals_.size());
+        intervals_.insert(intervals_.end(), set, set + count);
+        term.end = u32(intervals_.size());
+        for (std::size_t i = 0; i < count; ++i) hash = mix(mix(hash, set[i].low), set[i].high);
+    } else {
+        term.begin = u32(operands_.size());
+        operands_.insert(operands_.end(), operands, operands + count);
+        term.end = u32(operands_.size());
+        for (std::size_t i = 0; i < count; ++i) hash = mix(hash, operands[i]);
+    }
+    term.hash = hash;
+    if (2 * terms_.size() > table_.size()) grow();
+    std::size_t at = hash & (table_.size() - 1);
+    for (; table_[at] != all_ones; at = (at + 1) & (table_.size() - 1)) {
+        if (!equal(terms_[table_[at]], term)) continue;
+        if (term.kind == Kind::test)
+            intervals_.resize(term.begin);
+        else
+            operands_.resize(term.begin);
+        return table_[at];
+    }
+    table_[at] = u32(terms_.size());
+    terms_.push_back(term);
+    return table_[at];
+}
+
+Ref Conditions::test(std::uint32_t key, std::vector<Interval> const& set, Span span) {
+    Key const& tested = keys_[key];
+    if (set.empty()) return never;  // perhaps unknown: that accepts nothing either
+    bool const full = set.front().low == 0 && set.front().high >= tested.max;
+    if (full && tested.reach == 0) return always;
+    Term term;
+    term.key = key;
+    term.support = std::uint64_t{1} << (key % 64);
+    term.reach = tested.reach;
+    term.if_true = term.if_false = tested.needs;
+    term.span = span;
+    return intern(term, nullptr, set.size(), set.data());
+}
+
+Span Conditions::span(Ref ref) const {
+    while (terms_[ref].kind != Kind::test) ref = operands_[terms_[ref].begin];
+    return terms_[ref].span;
+}
+
+// ------------------------------------------------------------------------------------- and, or
+
+class Conditions::Joining {
+  public:
+    Joining(Conditions& conditions, Kind kind) : c_(conditions), kind_(kind) {}
+
+    // False when this decides the whole.
+    bool add(Ref ref);
+    Ref finish();
+
+  private:
+    Term const& term(Ref ref) const { return c_.terms_[ref]; }
+    // Packets that are shorter do not end the evaluation with this operand.
+    std::uint32_t needs(Ref ref) const {
+        return kind_ == Kind::any ? term(ref).if_true : term(ref).if_false;
+    }
+    bool add_bit_test(Ref ref);
+    bool is_bit_test(Ref ref) const;
+    bool may_move(Ref ref, std::size_t group) const;
+    void put(Ref ref);
+    void put_into(Group& group, Ref ref);
+    Ref united(std::vector<Ref> const& tests);
+    Ref made(std::vector<Ref> const& operands, bool same_key);
+
+    Conditions& c_;
+    Kind kind_;
+    std::vector<Group> groups_;
+};
+
+bool Conditions::Joining::add(Ref ref) {
+    if (ref == absorbing(kind_)) return false;
+    if (ref == neutral(kind_) || !c_.spend(1)) return true;
+    Term const operand = term(ref);  // a copy: terms may move
+    if (operand.kind == kind_ && !operand.same_key) {
+        for (std::uint32_t i = operand.begin; i < operand.end; ++i) put(c_.operands_[i]);
+    } else {
+        put(ref);
+    }
+    return true;
+}
+
+// `f & m != 0` among alternatives, `f & m = 0` among conditions: such masks can be joined.
+bool Conditions::Joining::is_bit_test(Ref ref) const {
+    Term const& t = term(ref);
+    if (t.kind != Kind::test || c_.keys_[t.key].mask == all_ones || t.end - t.begin != 1)
+        return false;
+    Interval const set = c_.intervals_[t.begin];
+    return kind_ == Kind::any ? set.low == 1 && set.high == c_.keys_[t.key].max
+                              : set == Interval{0, 0};
+}
+
+bool Conditions::Joining::add_bit_test(Ref ref) {
+    if (!is_bit_test(ref)) return false;
+    Key const& tested = c_.keys_[term(ref).key];
+    std::size_t const end = groups_.size() > searched ? groups_.size() - searched : 0;
+    for (std::size_t i = groups_.size(); i-- > end;) {
+        Group& group = groups_[i];
+        if (group.tests.size() != 1 || !group.others.empty() || !is_bit_test(group.tests[0]))
+            continue;
+        Key both = c_.keys_[group.key];
+        if (both.field != tested.field) continue;
+        both.mask |= tested.mask;
+        both.max = both.mask;
+        std::uint32_t const widest = all_ones >> (32 - 8 * both.field.size);
+        if (both.mask == widest) both.mask = all_ones;
+        group.key = c_.key(both);
+        Interval const set = kind_ == Kind::any ? Interval{1, both.max} : Interval{0, 0};
+        Span const span = tamis::join(term(group.tests[0]).span, term(ref).span);
+        group.tests[0] = c_.test(group.key, {set}, span);
+        return true;
+    }
+    return false;
+}
+
+// Whether an operand may be evaluated where a group stands, before the groups behind it: either it
+// reads nothing that was not read there, or what comes first now would not have been left out.
+bool Conditions::Joining::may_move(Ref ref, std::size_t group) const {
+    std::uint32_t known = all_ones;
+    for (std::size_t i = group + 1; i < groups_.size(); ++i)
+        known = std::min(known, groups_[i].needs);
+    return term(ref).reach <= std::max(known, c_.keys_[groups_[group].key].needs);
+}
+
+void Conditions::Joining::put_into(Group& group, Ref ref) {
+    Term const operand = term(ref);
+    if (operand.kind == kind_ && operand.same_key) {  // a group by itself so far
+        for (std::uint32_t i = operand.begin; i < operand.end; ++i)
+            put_into(group, c_.operands_[i]);
+        c_.spend(operand.end - operand.begin);
+        return;
+    }
+    if (operand.kind == Kind::test) {
+        group.tests.push_back(ref);
+    } else if (std::find(
+                   group.others.rbegin(),
+                   group.others.rbegin() + std::min<std::ptrdiff_t>(8, std::ssize(group.others)),
+                   ref) ==
+               group.others.rbegin() + std::min<std::ptrdiff_t>(8, std::ssize(group.others))) {
+        group.others.push_back(ref);
+    }
+    group.needs = std::min(group.needs, needs(ref));
+}
+
+void Conditions::Joining::put(Ref ref) {
+    if (add_bit_test(ref)) return;
+    Term const& operand = term(ref);
+    std::size_t const end = groups_.size() > searched ? groups_.size() - searched : 0;
+    for (std::size_t i = groups_.size(); i-- > end;) {
+        Group& group = groups_[i];
+        if (group.key != operand.key) continue;
+        if (operand.kind != Kind::test && !may_move(ref, i)) break;
+        if (group.tests.empty() && group.others.size() == 1) {
+            Ref const only = group.others[0];
+            if (only == ref) return;
+            group.others.clear();
+            put_into(group, only);
+        }
+        put_into(group, ref);
+        return;
+    }
+    Group group{operand.key, {}, {}, needs(ref)};
+    (operand.kind == Kind::test ? group.tests : group.others).push_back(ref);
+    groups_.push_back(std::move(group));
+}
+
+Ref Conditions::Joining::united(std::vector<Ref> const& tests) {
+    if (tests.size() == 1) return tests[0];
+    std::uint32_t const key = term(tests[0]).key;
+    std::uint32_t const max = c_.keys_[key].max;
+    std::vector<Interval> set;
+    Span span = term(tests[0]).span;
+    for (Ref const ref : tests) {
+        span = tamis::join(span, term(ref).span);
+        if (kind_ == Kind::any) {
+            Term const& t = term(ref);
+            set.insert(set.end(), c_.intervals_.begin() + t.begin, c_.intervals_.begin() + t.end);
+        } else {
+            auto const rest = complement(c_.set_of(ref), max);
+            set.insert(set.end(), rest.begin(), rest.end());
+        }
+    }
+    c_.spend(set.size());
+    unite(set);
+    return c_.test(key, kind_ == Kind::any ? set : complement(set, max), span);
+}
+
+Ref Conditions::Joining::made(std::vector<Ref> const& operands, bool same_key) {
+    if (operands.size() == 1) return operands[0];
+    Term made;
+    made.kind = kind_;
+    made.same_key = same_key;
+    made.key = term(operands[0]).key;
+    bool const any = kind_ == Kind::any;
+    made.if_true = any ? all_ones : 0;
+    made.if_false = any ? 0 : all_ones;
+    for (Ref const ref : operands) {
+        Term const& t = term(ref);
+        made.support |= t.support;
+        made.reach = std::max(made.reach, t.reach);
+        made.if_true = any ? std::min(made.if_true, t.if_true) : std::max(made.if_true, t.if_true);
+        made.if_false =
+            any ? std::max(made.if_false, t.if_false) : std::min(made.if_false, t.if_false);
+        made.depth = std::max(made.depth, t.depth + 1);
+    }
+    return c_.intern(made, operands.data(), operands.size(), nullptr);
+}
+
+Ref Conditions::Joining::finish() {
+    std::vector<Ref> members, whole;
+    for (Group const& group : groups_) {
+        members.clear();
+        if (!group.tests.empty()) {
+            Ref const test = united(group.tests);
+            if (test == absorbing(kind_)) return test;
+            if (test != neutral(kind_)) members.push_back(test);
+        }
+        members.insert(members.end(), group.others.begin(), group.others.end());
+        if (!members.empty()) whole.push_back(made(members, true));
+    }
+    if (whole.empty()) return neutral(kind_);
+    return made(whole, false);
+}
+
+Ref Conditions::join(Kind kind, std::vector<Ref> const& operands) {
+    if (operands.size() == 1) return operands[0];
+    Joining joining(*this, kind);
+    for (Ref const ref : operands)
+        if (!joining.add(ref)) return absorbing(kind);
+    return joining.finish();
+}
+
+// ------------------------------------------------------------------------------------- splitting
+
+namespace {
+
+void append(std::vector<Conditions::Piece>& pieces, Conditions::Piece const& piece) {
+    if (!pieces.empty() && pieces.back().rest == piece.rest)
+        pieces.back().high = piece.high;
+    else
+        pieces.push_back(piece);
+}
+
+}  // namespace
+
+void Conditions::split_test(Ref ref, std::vector<Piece>& pieces) const {
+    Term const& term = terms_[ref];
+    std::uint32_t const max = keys_[term.key].max;
+    std::uint32_t low = 0;
+    for (std::uint32_t i = term.begin; i < term.end; ++i) {
+        Interval const& set = intervals_[i];
+        if (set.low > low) append(pieces, {low, set.low - 1, never});
+        append(pieces, {set.low, std::min(set.high, max), always});
+        if (set.high >= max) return;
+        low = set.high + 1;
+    }
+    append(pieces, {low, max, never});
+}
+
+std::vector<Conditions::Piece> Conditions::split(Ref ref, std::uint32_t key) {
+    std::vector<Piece> pieces;
+    Term const& term = terms_[ref];
+    if (ref <= always || (term.support >> (key % 64) & 1) == 0 ||
+        (term.kind == Kind::test && term.key != key) || exhausted())
+        pieces.push_back({0, keys_[key].max, ref});
+    else if (term.kind == Kind::test)
+        split_test(ref, pieces);
+    else
+        split_join(ref, key, pieces);
+    return pieces;
+}
+
+// All operands are split; a sweep over the values then joins what is left of them.  Operands that
+// say nothing for a value take no part there, so that a long list of tests stays cheap.
+void Conditions::split_join(Ref ref, std::uint32_t key, std::vector<Piece>& pieces) {
+    Term const term = terms_[ref];
+    std::uint32_t const max = keys_[key].max;
+    struct Part {
+        std::uint32_t low, high, operand;
+        Ref rest;
+    };
+    std::vector<Part> parts;
+    std::vector<std::pair<std::uint32_t, Ref>> present;  // (operand, what is left of it), in order
+    for (std::uint32_t i = term.begin; i < term.end; ++i) {
+        auto const split_operand = split(operands_[i], key);
+        spend(split_operand.size());
+        if (split_operand.size() == 1) {
+            if (split_operand[0].rest == absorbing(term.kind)) {
+                pieces.push_back({0, max, absorbing(term.kind)});
+                return;
+            }
+            if (split_operand[0].rest != neutral(term.kind))
+                present.push_back({i, split_operand[0].rest});
+            continue;
+        }
+        for (Piece const& piece : split_operand)
+            if (piece.rest != neutral(term.kind))
+                parts.push_back({piece.low, piece.high, i, piece.rest});
+    }
+    std::sort(parts.begin(), parts.end(), [](Part const& a, Part const& b) {
+        return a.low != b.low ? a.low < b.low : a.operand < b.operand;
+    });
+
+    // (operand, what is left) of the parts around the current value; `otherwise` is the join where
+    // there are none.
+    std::vector<Part const*> active;
+    std::vector<Ref> operands;
+    auto const joined = [&] {
+        operands.clear();
+        auto fixed = present.begin();
+        for (Part const* part : active) {
+            for (; fixed != present.end() && fixed->first < part->operand; ++fixed)
+                operands.push_back(fixed->second);
+            operands.push_back(part->rest);
+        }
+        for (; fixed != present.end(); ++fixed) operands.push_back(fixed->second);
+        spend(operands.size());
+        return operands.empty() ? neutral(term.kind) : join(term.kind, operands);
+    };
+    Ref const otherwise = joined();
+    std::size_t next = 0;
+    std::uint32_t low = 0;
+    while (!exhausted()) {
+        std::erase_if(active, [&](Part const* part) { return part->high < low; });
+        for (; next < parts.size() && parts[next].low <= low; ++next) {
+            auto const place = std::upper_bound(
+                active.begin(), active.end(), parts[next].operand,
+                [](std::uint32_t operand, Part const* p) { return operand < p->operand; });
+            active.insert(place, &parts[next]);
+        }
+        std::uint32_t high = next < parts.size() ? parts[next].low - 1 : max;
+        for (Part const* part : active) high = std::min(high, part->high);
+        append(pieces, {low, high, active.empty() ? otherwise : joined()});
+        if (high >= max) return;
+        low = high + 1;
+    }
+}
+
+}  // namespace tamis::frontend

@@ -1,0 +1,111 @@
+// A filter as one condition of its fields: conjunctions and disjunctions of "this field's value is
+// in this set", without negations, equal ones existing once.
+//
+// A field behind the end of the packet makes its test unknown, so what is rewritten here obeys
+// Kleene's three-valued logic: "x or not x" is not true before x was read.  The order of operands
+// is the order in which fields are read.  It may change only where no packet that the written order
+// accepts can end before a field that is read earlier now.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "bpf/diagnostic.h"
+#include "frontend/formula.h"
+
+namespace tamis::frontend {
+
+// What is tested: bits of a field, or whether a relation holds.
+struct Key {
+    static constexpr std::uint32_t no_relation = ~std::uint32_t{0};
+
+    Field field{};
+    std::uint32_t mask = ~std::uint32_t{0};
+    std::uint32_t relation = no_relation;
+    std::uint32_t max = ~std::uint32_t{0};  // its largest value
+    // The packet's bytes that are read, when those are at a place that is known now: all of them
+    // lie before `reach`; a packet that is shorter than `needs` lacks one.
+    std::uint32_t reach = 0, needs = 0;
+    bool operator==(Key const&) const = default;
+};
+
+struct Interval {
+    std::uint32_t low, high;
+    bool operator==(Interval const&) const = default;
+};
+
+class Conditions {
+  public:
+    using Ref = std::uint32_t;
+    static constexpr Ref never = 0, always = 1;
+    enum class Kind : std::uint8_t { test, all, any };
+
+    // A range of values, and what is left of a condition when the field has one of them.
+    struct Piece {
+        std::uint32_t low, high;
+        Ref rest;
+        bool operator==(Piece const&) const = default;
+    };
+
+    explicit Conditions(std::size_t work);
+
+    std::uint32_t key(Key const& key);
+    // `set` is in order, without overlaps.
+    Ref test(std::uint32_t key, std::vector<Interval> const& set, Span span);
+    Ref join(Kind kind, std::vector<Ref> const& operands);
+
+    // The key that is read first, and where in the text that was asked.
+    std::uint32_t first(Ref ref) const { return terms_[ref].key; }
+    Span span(Ref ref) const;
+    // What is left for each value of a key: neighbours differ, and all values are covered.
+    std::vector<Piece> split(Ref ref, std::uint32_t key);
+    unsigned depth(Ref ref) const { return terms_[ref].depth; }
+
+    std::vector<Key> const& keys() const { return keys_; }
+    // Some conditions have too many cases.  Then the results are worthless.
+    bool exhausted() const { return work_ == 0; }
+
+  private:
+    struct Term {
+        Kind kind = Kind::test;
+        bool same_key = false;  // all operands begin with this key
+        std::uint32_t key = 0;
+        std::uint32_t begin = 0, end = 0;  // operands or intervals
+        std::uint64_t support = 0;         // a bit for each key, or for several
+        // As in Key.  Packets shorter than if_true (if_false) leave it unknown or the opposite.
+        std::uint32_t reach = 0, if_true = 0, if_false = 0;
+        unsigned depth = 0;
+        std::uint32_t hash = 0;
+        Span span{};
+    };
+    // Operands of a conjunction or disjunction that begin with the same key.
+    struct Group {
+        std::uint32_t key;
+        std::vector<Ref> tests, others;
+        std::uint32_t needs;  // packets that are shorter do not end the evaluation here
+    };
+    class Joining;
+
+    Ref intern(Term term, Ref const* operands, std::size_t count, Interval const* set);
+    bool equal(Term const& one, Term const& other) const;
+    void grow();
+    std::vector<Interval> set_of(Ref ref) const {
+        Term const& term = terms_[ref];
+        return {intervals_.begin() + term.begin, intervals_.begin() + term.end};
+    }
+    bool spend(std::size_t amount) {
+        work_ = work_ > amount ? work_ - amount : 0;
+        return work_ > 0;
+    }
+    void split_test(Ref ref, std::vector<Piece>& pieces) const;
+    void split_join(Ref ref, std::uint32_t key, std::vector<Piece>& pieces);
+
+    std::vector<Key> keys_;
+    std::vector<Term> terms_;
+    std::vector<Ref> operands_;
+    std::vector<Interval> intervals_;
+    std::vector<Ref> table_;
+    std::size_t work_;
+};
+
+}  // namespace tamis::frontend

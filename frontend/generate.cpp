@@ -1,0 +1,518 @@
+// Three steps:
+//   1. from the root on: what A and X hold when a node begins, whatever path led there;
+//   2. each node as blocks: loads, then a tree of comparisons; nodes that differ in what they load
+//      only share the tree;
+//   3. from the end: the blocks, so that every jump's distance is known when it is written.
+#include "frontend/generate.h"
+
+#include <algorithm>
+#include <cassert>
+#include <map>
+
+#include "frontend/arithmetic.h"
+#include "frontend/opcodes.h"
+
+namespace tamis::frontend {
+namespace {
+
+using cbpf::Alu;
+using cbpf::Cond;
+using cbpf::Insn;
+using Target = Graph::Target;
+
+constexpr std::uint32_t all_ones = ~std::uint32_t{0};
+constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
+
+// Straight code, then a branch or, without one, a jump to `yes`.  Labels are those of blocks, of
+// the two ends, or free.
+using Label = std::uint32_t;
+struct Block {
+    Label label = 0;
+    std::uint32_t begin = 0, end = 0;  // its code
+    bool branches = false;
+    std::uint16_t code = 0;
+    std::uint32_t k = 0;
+    Label yes = 0, no = 0;
+    Span span{};
+};
+
+// -------------------------------------------------------------------------------------- assembling
+
+// Writes blocks from the last to the first.
+class Assembler {
+  public:
+    static constexpr Label reject = 0, accept = 1, first_free = 2;
+
+    Assembler(std::uint32_t answer, Span whole) : answer_(answer), whole_(whole) {}
+
+    void end(Label end) { bring_near(end); }  // where the program can end
+
+    void write(Block const& block, Insn const* code);
+    cbpf::Program finish(Label start);
+
+  private:
+    // Code that has not been written yet has no place; place 0 is the last instruction.
+    using Place = std::uint32_t;
+    static constexpr Place none = all_ones;
+    struct Known {
+        Place begins = none;   // of the block
+        Place nearest = none;  // the last written of its start and the jumps to it
+        Span span{};
+    };
+    struct SameBranch {
+        std::uint16_t code;
+        std::uint32_t k;
+        Place yes, no;
+        auto operator<=>(SameBranch const&) const = default;
+    };
+
+    void put(Insn insn, Span span) {
+        reversed_.push_back(insn);
+        origin_.push_back(span);
+    }
+    Known& at(Label label) {
+        if (labels_.size() <= label) labels_.resize(label + label / 2 + 8);
+        return labels_[label];
+    }
+    Place size() const { return u32(reversed_.size()); }
+    void bring_near(Label target);
+    void jump(Label target);
+    void branch(Block const& block);
+
+    std::uint32_t answer_;
+    Span whole_;
+    std::vector<Insn> reversed_;
+    std::vector<Span> origin_;
+    std::vector<Known> labels_;
+    std::map<SameBranch, Place> branches_;  // that begin a block
+};
+
+// Makes sure that a branch written now, or after one more instruction, reaches the target: by
+// another `ret`, or by a jump that the branches before this one share.
+void Assembler::bring_near(Label target) {
+    constexpr std::size_t reach = 254;
+    Known& known = at(target);
+    if (known.nearest != none && size() - known.nearest <= reach) return;
+    Place const here = size();
+    if (target <= accept)
+        put({op::ret, 0, 0, target == accept ? answer_ : 0}, whole_);
+    else
+        put({op::ja, 0, 0, here - known.begins - 1}, known.span);
+    known.nearest = here;
+}
+
+// Goes on at the target: nothing where that stands next.
+void Assembler::jump(Label target) {
+    Known& known = at(target);
+    if (known.nearest != none && known.nearest == size() - 1) return;
+    Place const here = size();
+    if (target <= accept)
+        put({op::ret, 0, 0, target == accept ? answer_ : 0}, whole_);
+    else
+        put({op::ja, 0, 0, here - known.begins - 1}, known.span);
+    known.nearest = here;
+}
+
+void Assembler::branch(Block const& block) {
+    bring_near(block.no);
+    bring_near(block.yes);
+    auto const distance = [&](Label target) {
+        return static_cast<std::uint8_t>(size() - at(target).nearest - 1);
+    };
+    put({block.code, distance(block.yes), distance(block.no), block.k}, block.span);
+}
+
+void Assembler::write(Block const& block, Insn const* code) {
+    at(block.label).span = block.span;
+    if (!block.branches && block.begin == block.end && block.yes > accept) {
+        at(block.label) = at(block.yes);
+        return;
+    }
+    if (block.branches && block.begin == block.end) {
+        // Whatever A holds: the same branch to the same places.
+        auto const place = [&](Label label) {
+            return label <= accept ? none - label : at(label).begins;
+        };
+        SameBranch const key{block.code, block.k, place(block.yes), place(block.no)};
+        auto const [same, fresh] = branches_.try_emplace(key, size());
+        if (!fresh) {
+            at(block.label).begins = at(block.label).nearest = same->second;
+            return;
+        }
+        branch(block);
+        same->second = size() - 1;
+    } else {
+        if (block.branches)
+            branch(block);
+        else
+            jump(block.yes);
+        for (std::uint32_t i = block.end; i-- > block.begin;) put(code[i], block.span);
+    }
+    Known& here = at(block.label);
+    here.begins = here.nearest = size() - 1;
+}
+
+cbpf::Program Assembler::finish(Label start) {
+    jump(start);
+    std::reverse(reversed_.begin(), reversed_.end());
+    std::reverse(origin_.begin(), origin_.end());
+    return {std::move(reversed_), std::move(origin_)};
+}
+
+// -------------------------------------------------------------------------------------- generating
+
+class Generating {
+  public:
+    Generating(Graph const& graph, Formula const& formula, std::uint32_t accept, Span whole)
+        : graph_(graph), formula_(formula), assembler_(accept, whole) {}
+
+    cbpf::Program run();
+
+  private:
+    struct Entry {
+        bool reached = false;
+        Registers registers;
+    };
+    // A part of a comparison: values up to `high` lead to `target`, except for some.
+    struct Run {
+        std::uint32_t low, high;
+        Label target;
+        std::uint32_t first_exception, exceptions;
+    };
+    struct Exception {
+        std::uint32_t value;
+        Label target;
+    };
+
+    static Label label_of(Target target) {
+        return target == Graph::reject   ? Assembler::reject
+               : target == Graph::accept ? Assembler::accept
+                                         : target + Assembler::first_free;
+    }
+    Label fresh_label() { return next_label_++; }
+    std::span<Graph::Piece const> pieces_of(Graph::Node const& node) const {
+        return std::span(graph_.pieces).subspan(node.begin, node.end - node.begin);
+    }
+    bool is_bit_test(Graph::Node const& node) const;
+    Registers after(Graph::Node const& node, Registers registers);
+    void follow_registers();
+    std::size_t comparisons(Graph::Node const& node);
+    void group();
+    void node(std::uint32_t index);
+    void relation(std::uint32_t index);
+    bool load(std::uint32_t index);  // its code; false: A has it already
+    void tree(std::uint32_t index, Label label, bool masks);
+    bool is_masked(std::uint32_t index) const;  // when the node begins
+    void read_runs(Graph::Node const& node);
+    void search(std::size_t begin, std::size_t end, Label label, Span span);
+    void exceptions(Run const& run, std::uint32_t begin, std::uint32_t end, Label label, Span span);
+    void comparison(Label label, Cond cond, std::uint32_t k, Label yes, Label no, Span span);
+    void code(std::uint16_t opcode, std::uint32_t k = 0) { code_.push_back({opcode, 0, 0, k}); }
+    void flush();
+
+    Graph const& graph_;
+    Formula const& formula_;
+    Assembler assembler_;
+    std::vector<Entry> entries_;
+    std::vector<std::uint32_t> next_in_group_;  // nodes that share a tree, in a ring
+    std::vector<bool> written_;
+    Label next_label_ = 0;
+    std::vector<Insn> code_;
+    std::vector<Block> blocks_;  // of the node at hand, in order
+    std::vector<Run> runs_;
+    std::vector<Exception> exceptions_;
+};
+
+// The whole question is whether any bit under the mask is set.
+bool Generating::is_bit_test(Graph::Node const& node) const {
+    auto const pieces = pieces_of(node);
+    return graph_.keys[node.key].mask != all_ones && pieces.size() == 2 && pieces[0].high == 0;
+}
+
+Registers Generating::after(Graph::Node const& node, Registers registers) {
+    Key const& key = graph_.keys[node.key];
+    if (key.relation != Key::no_relation)
+        return decision(formula_, formula_.relations[key.relation], registers)->after;
+    bool const keeps = is_bit_test(node) || pieces_of(node).size() == 1;
+    registers.a = {key.field, keeps ? all_ones : key.mask};
+    if (key.field.base == Base::transport) registers.x = key.field.header;
+    return registers;
+}
+
+// Nodes stand before their targets, so one pass sees all ways into a node before the node itself.
+void Generating::follow_registers() {
+    entries_.resize(graph_.nodes.size());
+    if (!Graph::is_end(graph_.root)) entries_[graph_.root].reached = true;
+    for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
+        Graph::Node const& node = graph_.nodes[i];
+        if (!entries_[i].reached) continue;
+        Registers const registers = after(node, entries_[i].registers);
+        for (Graph::Piece const& piece : pieces_of(node)) {
+            if (Graph::is_end(piece.target)) continue;
+            Entry& entry = entries_[piece.target];
+            if (!entry.reached) {
+                entry = {true, registers};
+            } else {
+                if (entry.registers.a != registers.a) entry.registers.a.reset();
+                if (entry.registers.x != registers.x) entry.registers.x.reset();
+            }
+        }
+    }
+}
+
+// How many instructions a node's comparisons take.
+std::size_t Generating::comparisons(Graph::Node const& node) {
+    if (is_bit_test(node)) return 1;
+    read_runs(node);
+    return runs_.size() - 1 + exceptions_.size() + (graph_.keys[node.key].mask != all_ones ? 1 : 0);
+}
+
+// Nodes that lead to the same places by the same values, under the same mask, where that saves more
+// than the jump to the shared code.
+void Generating::group() {
+    next_in_group_.resize(graph_.nodes.size());
+    std::vector<std::uint32_t> order;
+    for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
+        next_in_group_[i] = i;
+        if (graph_.keys[graph_.nodes[i].key].relation == Key::no_relation &&
+            comparisons(graph_.nodes[i]) > 1)
+            order.push_back(i);
+    }
+    auto const hash = [&](std::uint32_t i) {
+        std::uint32_t h = graph_.keys[graph_.nodes[i].key].mask;
+        for (Graph::Piece const& p : pieces_of(graph_.nodes[i]))
+            h = (h * 31 + p.low) * 31 + p.target;
+        return h;
+    };
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> hashed;
+    hashed.reserve(order.size());
+    for (std::uint32_t const i : order) hashed.push_back({hash(i), i});
+    std::sort(hashed.begin(), hashed.end());
+    for (std::size_t i = 1; i < hashed.size(); ++i) {
+        std::uint32_t const one = hashed[i - 1].second, other = hashed[i].second;
+        auto const a = pieces_of(graph_.nodes[one]), b = pieces_of(graph_.nodes[other]);
+        if (hashed[i - 1].first != hashed[i].first ||
+            graph_.keys[graph_.nodes[one].key].mask != graph_.keys[graph_.nodes[other].key].mask ||
+            !std::equal(a.begin(), a.end(), b.begin(), b.end()))
+            continue;
+        next_in_group_[other] = next_in_group_[one];
+        next_in_group_[one] = other;
+    }
+}
+
+// ------------------------------------------------------------------------------------- comparisons
+
+void Generating::comparison(Label label, Cond cond, std::uint32_t k, Label yes, Label no,
+                            Span span) {
+    blocks_.push_back({.label = label,
+                       .begin = u32(code_.size()),
+                       .end = u32(code_.size()),
+                       .branches = true,
+                       .code = op::branch(cond),
+                       .k = k,
+                       .yes = yes,
+                       .no = no,
+                       .span = span});
+}
+
+// Pieces to runs: a single value between neighbours that lead to the same place is an exception.
+void Generating::read_runs(Graph::Node const& node) {
+    runs_.clear();
+    exceptions_.clear();
+    auto const pieces = pieces_of(node);
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        Graph::Piece const& piece = pieces[i];
+        Label const target = label_of(piece.target);
+        if (!runs_.empty() && runs_.back().target == target) {
+            runs_.back().high = piece.high;
+            continue;
+        }
+        bool const single = piece.low == piece.high && !runs_.empty() && i + 1 < pieces.size() &&
+                            label_of(pieces[i + 1].target) == runs_.back().target;
+        if (single) {
+            exceptions_.push_back({piece.low, target});
+            ++runs_.back().exceptions;
+        } else {
+            runs_.push_back({piece.low, piece.high, target, u32(exceptions_.size()), 0});
+        }
+    }
+}
+
+// Values that lead elsewhere than the others around them: one after the other, or halves when many.
+void Generating::exceptions(Run const& run, std::uint32_t begin, std::uint32_t end, Label label,
+                            Span span) {
+    constexpr std::uint32_t chained = 8;
+    if (end - begin > chained) {
+        std::uint32_t const middle = begin + (end - begin) / 2;
+        Label const upper = fresh_label(), lower = fresh_label();
+        comparison(label, Cond::ge, exceptions_[middle].value, upper, lower, span);
+        exceptions(run, begin, middle, lower, span);
+        exceptions(run, middle, end, upper, span);
+        return;
+    }
+    for (std::uint32_t i = begin; i < end; ++i) {
+        Label const next = i + 1 == end ? run.target : fresh_label();
+        comparison(label, Cond::eq, exceptions_[i].value, exceptions_[i].target, next, span);
+        label = next;
+    }
+}
+
+// runs_[begin .. end)
+void Generating::search(std::size_t begin, std::size_t end, Label label, Span span) {
+    if (end - begin == 1) {
+        Run const& run = runs_[begin];
+        exceptions(run, run.first_exception, run.first_exception + run.exceptions, label, span);
+        return;
+    }
+    std::size_t const middle = begin + (end - begin) / 2;
+    auto const entry = [&](std::size_t from, std::size_t to) {
+        return to - from == 1 && runs_[from].exceptions == 0 ? runs_[from].target : fresh_label();
+    };
+    Label const lower = entry(begin, middle), upper = entry(middle, end);
+    std::uint32_t const bound = runs_[middle].low;
+    if (middle - begin == 1 && end - middle == 1 && bound == 1)
+        comparison(label, Cond::eq, 0, lower, upper, span);
+    else
+        comparison(label, Cond::ge, bound, upper, lower, span);
+    if (middle - begin > 1 || runs_[begin].exceptions > 0) search(begin, middle, lower, span);
+    if (end - middle > 1 || runs_[middle].exceptions > 0) search(middle, end, upper, span);
+}
+
+// --------------------------------------------------------------------------------------------
+// nodes
+
+bool Generating::load(std::uint32_t index) {
+    Graph::Node const& node = graph_.nodes[index];
+    Field const& field = graph_.keys[node.key].field;
+    Registers const& before = entries_[index].registers;
+    if (before.a && before.a->field == field &&
+        (before.a->mask == all_ones || before.a->mask == graph_.keys[node.key].mask))
+        return false;
+    switch (field.base) {
+        case Base::packet:
+            code(op::ld_abs(field.size), field.at.value);
+            break;
+        case Base::transport:
+            if (before.x != field.header) code(op::ldx_msh, field.header);
+            code(op::ld_ind(field.size), field.at.value);
+            break;
+        case Base::length:
+            code(op::ld_len);
+            break;
+        case Base::variable:
+            assert(false && "graphs have no variables");
+            break;
+    }
+    return true;
+}
+
+void Generating::relation(std::uint32_t index) {
+    Graph::Node const& node = graph_.nodes[index];
+    auto const pieces = pieces_of(node);
+    auto const chosen = decision(formula_, formula_.relations[graph_.keys[node.key].relation],
+                                 entries_[index].registers);
+    Block block{.label = label_of(index), .begin = u32(code_.size()), .span = node.span};
+    code_.insert(code_.end(), chosen->code.begin(), chosen->code.end());
+    block.end = u32(code_.size());
+    Label const holds = label_of(pieces.back().target), fails = label_of(pieces.front().target);
+    block.branches = true;
+    block.code = chosen->branch.code;
+    block.k = chosen->branch.k;
+    block.yes = chosen->negated ? fails : holds;
+    block.no = chosen->negated ? holds : fails;
+    blocks_.push_back(block);
+}
+
+bool Generating::is_masked(std::uint32_t index) const {
+    Key const& key = graph_.keys[graph_.nodes[index].key];
+    auto const& a = entries_[index].registers.a;
+    return key.mask == all_ones || (a && a->field == key.field && a->mask == key.mask);
+}
+
+// Compares what is in A, perhaps under a mask.
+void Generating::tree(std::uint32_t index, Label label, bool masks) {
+    Graph::Node const& node = graph_.nodes[index];
+    auto const pieces = pieces_of(node);
+    std::uint32_t const mask = graph_.keys[node.key].mask;
+    if (pieces.size() == 1) {
+        blocks_.push_back({.label = label,
+                           .begin = u32(code_.size()),
+                           .end = u32(code_.size()),
+                           .yes = label_of(pieces[0].target),
+                           .span = node.span});
+        return;
+    }
+    if (is_bit_test(node)) {
+        comparison(label, Cond::set, mask, label_of(pieces[1].target), label_of(pieces[0].target),
+                   node.span);
+        return;
+    }
+    if (masks) {
+        Label const compare = fresh_label();
+        std::uint32_t const begin = u32(code_.size());
+        code(op::alu(Alu::and_), mask);
+        blocks_.push_back({.label = label,
+                           .begin = begin,
+                           .end = u32(code_.size()),
+                           .yes = compare,
+                           .span = node.span});
+        label = compare;
+    }
+    read_runs(node);
+    search(0, runs_.size(), label, node.span);
+}
+
+void Generating::flush() {
+    for (std::size_t i = blocks_.size(); i-- > 0;) assembler_.write(blocks_[i], code_.data());
+    blocks_.clear();
+    code_.clear();
+}
+
+void Generating::node(std::uint32_t index) {
+    if (written_[index] || !entries_[index].reached) return;
+    Graph::Node const& first = graph_.nodes[index];
+    if (graph_.keys[first.key].relation != Key::no_relation) {
+        written_[index] = true;
+        relation(index);
+        return flush();
+    }
+    // The last of a group stands right before the tree.
+    std::vector<std::uint32_t> members{index};
+    for (std::uint32_t i = next_in_group_[index]; i != index; i = next_in_group_[i])
+        if (entries_[i].reached && !written_[i]) members.push_back(i);
+    Label const compare = fresh_label();
+    bool const masks = !std::all_of(members.begin(), members.end(),
+                                    [&](std::uint32_t member) { return is_masked(member); });
+    tree(index, compare, masks);
+    flush();
+    for (std::uint32_t const member : members) {
+        written_[member] = true;
+        Block block{.label = label_of(member), .yes = compare, .span = graph_.nodes[member].span};
+        load(member);
+        block.end = u32(code_.size());
+        blocks_.push_back(block);
+        flush();
+    }
+}
+
+cbpf::Program Generating::run() {
+    for (Target const end : {Graph::reject, Graph::accept})
+        if (std::any_of(graph_.pieces.begin(), graph_.pieces.end(),
+                        [&](Graph::Piece const& piece) { return piece.target == end; }))
+            assembler_.end(label_of(end));
+    follow_registers();
+    group();
+    written_.assign(graph_.nodes.size(), false);
+    next_label_ = u32(graph_.nodes.size()) + Assembler::first_free;
+    for (std::uint32_t i = u32(graph_.nodes.size()); i-- > 0;) node(i);
+    return assembler_.finish(label_of(graph_.root));
+}
+
+}  // namespace
+
+cbpf::Program generate(Graph const& graph, Formula const& formula, std::uint32_t accept,
+                       Span whole) {
+    return Generating(graph, formula, accept, whole).run();
+}
+
+}  // namespace tamis::frontend

@@ -1,0 +1,348 @@
+// Formula to conditions, then from the whole condition on: read what comes first, split, go on with
+// what is left for each value.
+#include "frontend/graph.h"
+
+#include <algorithm>
+#include <array>
+
+#include "frontend/arithmetic.h"
+
+namespace tamis::frontend {
+namespace {
+
+using cbpf::Cond;
+using Ref = Conditions::Ref;
+using Kind = Formula::Kind;
+using Target = Graph::Target;
+
+constexpr std::uint32_t all_ones = ~std::uint32_t{0};
+constexpr unsigned max_depth = 400;  // of conditions: what is walked by recursion
+
+constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
+
+constexpr std::uint32_t widest(Field const& field) {
+    bool const metadata = field.at.value >= 0x80000000;  // of any size, they have 32 bits
+    return field.base == Base::length || metadata ? all_ones : all_ones >> (32 - 8 * field.size);
+}
+
+// The values that pass a test.
+std::vector<Interval> passing(Cond cond, std::uint32_t value, std::uint32_t max) {
+    switch (cond) {
+        case Cond::eq:
+            return value > max ? std::vector<Interval>{} : std::vector<Interval>{{value, value}};
+        case Cond::gt:
+            return value >= max ? std::vector<Interval>{} : std::vector<Interval>{{value + 1, max}};
+        case Cond::ge:
+            return value > max ? std::vector<Interval>{} : std::vector<Interval>{{value, max}};
+        case Cond::set:
+            break;
+    }
+    return max == 0 ? std::vector<Interval>{} : std::vector<Interval>{{1, max}};
+}
+
+void invert(std::vector<Interval>& set, std::uint32_t max) {
+    std::vector<Interval> rest;
+    std::uint32_t low = 0;
+    bool open = true;
+    for (Interval const& taken : set) {
+        if (taken.low > low) rest.push_back({low, taken.low - 1});
+        open = taken.high < max;
+        low = taken.high + 1;
+    }
+    if (open) rest.push_back({low, max});
+    set = std::move(rest);
+}
+
+// ------------------------------------------------------------------------- formula to conditions
+
+class Reading {
+  public:
+    Reading(Formula const& formula, Conditions& conditions)
+        : formula_(formula), conditions_(conditions) {}
+
+    std::optional<Ref> run();
+
+  private:
+    std::optional<Ref> test(Test const& test, bool negated, Span span);
+    std::optional<Ref> relation(std::uint32_t index, bool negated, Span span);
+    std::optional<Ref> in_set(Field const& field, std::uint32_t mask, std::vector<Interval> set,
+                              bool negated, Span span);
+    std::uint32_t known(std::uint32_t index);
+
+    Formula const& formula_;
+    Conditions& conditions_;
+    std::vector<std::uint32_t> relations_;
+};
+
+// What metadata there is that two reads in a row may see differently, that depends on registers, or
+// that ends the program with what A holds (where a packet has no device).
+bool changes(Field const& field) {
+    if (field.base == Base::length || field.at.variable != Offset::constant) return false;
+    cbpf::Ancillary const* const metadata = cbpf::find_ancillary(field.at.value);
+    if (field.base != Base::packet || metadata == nullptr) return false;
+    switch (metadata->number) {
+        case cbpf::Anc::nlattr:
+        case cbpf::Anc::nlattr_nest:
+        case cbpf::Anc::alu_xor_x:
+        case cbpf::Anc::cpu:
+        case cbpf::Anc::random:
+        case cbpf::Anc::ifindex:
+        case cbpf::Anc::hatype:
+            return true;
+        case cbpf::Anc::protocol:
+        case cbpf::Anc::pkttype:
+        case cbpf::Anc::mark:
+        case cbpf::Anc::queue:
+        case cbpf::Anc::rxhash:
+        case cbpf::Anc::vlan_tag:
+        case cbpf::Anc::vlan_tag_present:
+        case cbpf::Anc::pay_offset:
+        case cbpf::Anc::vlan_tpid:
+            return false;
+    }
+    return false;
+}
+
+struct Extent {
+    std::uint32_t reach, needs;
+};
+Extent extent(Field const& field) {
+    if (field.base == Base::length) return {0, 0};
+    if (field.base == Base::transport) return {all_ones, field.header + 1};
+    if (field.base == Base::variable || field.at.value >= 0x80000000) return {all_ones, 0};
+    return {field.at.value + field.size, field.at.value + field.size};
+}
+
+// Tests of equal bits are tests of one key.
+std::optional<Ref> Reading::in_set(Field const& field, std::uint32_t mask,
+                                   std::vector<Interval> set, bool negated, Span span) {
+    if (changes(field)) return std::nullopt;
+    std::uint32_t const wide = widest(field);
+    auto const [reach, needs] = extent(field);
+    Key key{.field = field, .max = wide, .reach = reach, .needs = needs};
+    mask &= wide;
+    // Equality of leading bits is a range of the whole field.
+    bool const leading = mask != 0 && (mask | (mask - 1)) == wide;
+    bool const equality = set.size() == 1 && set[0].low == set[0].high;
+    if (equality && (set[0].low & ~mask) != 0) set.clear();
+    if (leading && equality) {
+        if (!set.empty()) set[0].high |= wide & ~mask;
+    } else if (mask != wide) {
+        key.mask = key.max = mask;
+    }
+    while (!set.empty() && set.back().low > key.max) set.pop_back();
+    if (!set.empty()) set.back().high = std::min(set.back().high, key.max);
+    if (negated) invert(set, key.max);
+    return conditions_.test(conditions_.key(key), set, span);
+}
+
+std::optional<Ref> Reading::test(Test const& test, bool negated, Span span) {
+    std::uint32_t const mask = test.cond == Cond::set ? test.mask & test.value : test.mask;
+    return in_set(test.field, mask, passing(test.cond, test.value, mask), negated, span);
+}
+
+// The same relation written before, if it was.
+std::uint32_t Reading::known(std::uint32_t index) {
+    constexpr std::size_t remembered = 16;
+    auto const& relations = formula_.relations;
+    auto const& steps = formula_.steps;
+    Relation const& one = relations[index];
+    for (std::size_t i = 0; i < std::min(remembered, relations_.size()); ++i) {
+        Relation const& other = relations[relations_[relations_.size() - 1 - i]];
+        if (one.cond == other.cond && one.middle - one.begin == other.middle - other.begin &&
+            std::equal(steps.begin() + one.begin, steps.begin() + one.end,
+                       steps.begin() + other.begin, steps.begin() + other.end))
+            return relations_[relations_.size() - 1 - i];
+    }
+    relations_.push_back(index);
+    return index;
+}
+
+std::optional<Ref> Reading::relation(std::uint32_t index, bool negated, Span span) {
+    Relation const& relation = formula_.relations[index];
+    Key key{.relation = 0, .max = 1};
+    for (std::uint32_t i = relation.begin; i < relation.end; ++i) {
+        Step const& step = formula_.steps[i];
+        if (step.kind == Step::Kind::field || step.kind == Step::Kind::load) {
+            if (changes(step.field)) return std::nullopt;
+            auto [reach, needs] = extent(step.field);
+            if (step.kind == Step::Kind::load) reach = all_ones, needs = 0;
+            key.reach = std::max(key.reach, reach);
+            key.needs = std::max(key.needs, needs);
+        }
+        // A division by 0 ends the program whatever else is true.
+        bool const divides = step.kind == Step::Kind::binary &&
+                             (step.op == cbpf::Alu::div || step.op == cbpf::Alu::mod);
+        bool const by_number = i > relation.begin &&
+                               formula_.steps[i - 1].kind == Step::Kind::number &&
+                               formula_.steps[i - 1].value != 0;
+        if (divides && !by_number) return std::nullopt;
+    }
+    if (auto const solution = solve(formula_, relation)) {
+        if (solution->constant)
+            return *solution->constant != negated ? Conditions::always : Conditions::never;
+        return in_set(solution->field, solution->mask, solution->set, negated, span);
+    }
+    key.relation = known(index);
+    if (!decision(formula_, relation, {})) return std::nullopt;
+    std::uint32_t const holds = negated ? 0 : 1;
+    return conditions_.test(conditions_.key(key), {{holds, holds}}, span);
+}
+
+std::optional<Ref> Reading::run() {
+    auto const& nodes = formula_.nodes;
+    // Whether an odd number of negations stands above: from the end, parents come before operands.
+    std::vector<bool> negated(nodes.size());
+    for (std::size_t i = nodes.size(); i-- > 0;) {
+        bool const inner = negated[i] != (nodes[i].kind == Kind::negation);
+        for (std::size_t child = i; child > i + 1 - nodes[i].size;) {
+            negated[--child] = inner;
+            child -= nodes[child].size - 1;
+        }
+    }
+    std::vector<Ref> stack;
+    std::vector<Ref> operands;
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+        Formula::Node const& node = nodes[i];
+        std::optional<Ref> ref;
+        switch (node.kind) {
+            case Kind::test:
+                ref = test(formula_.tests[node.index], negated[i], node.span);
+                break;
+            case Kind::relation:
+                ref = relation(node.index, negated[i], node.span);
+                break;
+            case Kind::assignment:
+                break;
+            case Kind::constant:
+                ref = (node.index != 0) != negated[i] ? Conditions::always : Conditions::never;
+                break;
+            case Kind::negation:
+                continue;
+            case Kind::conjunction:
+            case Kind::disjunction: {
+                std::size_t count = 0;
+                for (std::size_t child = i; child > i + 1 - node.size; ++count)
+                    child -= nodes[child - 1].size;
+                operands.assign(stack.end() - static_cast<std::ptrdiff_t>(count), stack.end());
+                stack.resize(stack.size() - count);
+                bool const all = (node.kind == Kind::conjunction) != negated[i];
+                ref =
+                    conditions_.join(all ? Conditions::Kind::all : Conditions::Kind::any, operands);
+                break;
+            }
+        }
+        if (!ref || conditions_.exhausted() || conditions_.depth(*ref) > max_depth)
+            return std::nullopt;
+        stack.push_back(*ref);
+    }
+    return stack.back();
+}
+
+// --------------------------------------------------------------------------- conditions to graph
+
+class Deciding {
+  public:
+    explicit Deciding(Conditions& conditions) : conditions_(conditions) {}
+    std::optional<Graph> run(Ref whole);
+
+  private:
+    static constexpr std::uint32_t unseen = all_ones;
+
+    void expand(Ref ref);
+    void order(Ref whole);
+    Graph finish(Ref whole);
+    std::uint32_t& state_of(Ref ref) {
+        if (states_.size() <= ref) states_.resize(ref + ref / 2 + 1, unseen);
+        return states_[ref];
+    }
+
+    struct State {
+        Ref condition;
+        std::uint32_t begin, end;  // pieces
+    };
+    Conditions& conditions_;
+    std::vector<std::uint32_t> states_;  // by condition
+    std::vector<State> list_;
+    std::vector<Conditions::Piece> pieces_;
+    std::vector<std::uint32_t> finished_;  // states, every one behind those that it leads to
+};
+
+void Deciding::expand(Ref ref) {
+    auto const pieces = conditions_.split(ref, conditions_.first(ref));
+    State const state{ref, u32(pieces_.size()), u32(pieces_.size() + pieces.size())};
+    pieces_.insert(pieces_.end(), pieces.begin(), pieces.end());
+    state_of(ref) = u32(list_.size());
+    list_.push_back(state);
+}
+
+// Depth first, without recursion: there may be as many levels as fields.
+void Deciding::order(Ref whole) {
+    struct Visit {
+        std::uint32_t state, next;
+    };
+    std::vector<Visit> path;
+    auto const visit = [&](Ref ref) {
+        if (ref <= Conditions::always || state_of(ref) != unseen) return;
+        expand(ref);
+        path.push_back({state_of(ref), 0});
+    };
+    visit(whole);
+    while (!path.empty() && !conditions_.exhausted()) {
+        Visit& at = path.back();
+        State const& state = list_[at.state];
+        if (at.next == state.end - state.begin) {
+            finished_.push_back(at.state);
+            path.pop_back();
+        } else {
+            // The last piece first: what a field's smallest value leads to then comes next.
+            Ref const rest = pieces_[state.end - ++at.next].rest;
+            visit(rest);
+        }
+    }
+}
+
+Graph Deciding::finish(Ref whole) {
+    Graph graph;
+    graph.keys = conditions_.keys();
+    std::vector<Target> place(list_.size());
+    std::uint32_t next = 0;
+    for (std::size_t i = finished_.size(); i-- > 0;) place[finished_[i]] = next++;
+    auto const target = [&](Ref ref) {
+        return ref == Conditions::always  ? Graph::accept
+               : ref == Conditions::never ? Graph::reject
+                                          : place[state_of(ref)];
+    };
+    graph.root = target(whole);
+    graph.nodes.reserve(list_.size());
+    graph.pieces.reserve(pieces_.size());
+    for (std::size_t i = finished_.size(); i-- > 0;) {
+        State const& state = list_[finished_[i]];
+        Graph::Node node{conditions_.first(state.condition), u32(graph.pieces.size()), 0,
+                         conditions_.span(state.condition)};
+        for (std::uint32_t p = state.begin; p < state.end; ++p)
+            graph.pieces.push_back({pieces_[p].low, pieces_[p].high, target(pieces_[p].rest)});
+        node.end = u32(graph.pieces.size());
+        graph.nodes.push_back(node);
+    }
+    return graph;
+}
+
+std::optional<Graph> Deciding::run(Ref whole) {
+    order(whole);
+    if (conditions_.exhausted()) return std::nullopt;
+    return finish(whole);
+}
+
+}  // namespace
+
+std::optional<Graph> decide(Formula const& formula) {
+    constexpr std::size_t least_work = 100'000, work_per_node = 200;
+    if (formula.variables > 0) return std::nullopt;
+    Conditions conditions(least_work + work_per_node * formula.nodes.size());
+    auto const whole = Reading(formula, conditions).run();
+    if (!whole) return std::nullopt;
+    return Deciding(conditions).run(*whole);
+}
+
+}  // namespace tamis::frontend

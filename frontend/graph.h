@@ -1,0 +1,44 @@
+// The decision graph of a filter: each node reads one field and says where each of its values
+// leads. No field is read twice on a path, and equal nodes exist once.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "bpf/diagnostic.h"
+#include "frontend/conditions.h"
+#include "frontend/formula.h"
+
+namespace tamis::frontend {
+
+struct Graph {
+    using Target = std::uint32_t;  // a node, or one of
+    static constexpr Target reject = ~std::uint32_t{0} - 1, accept = ~std::uint32_t{0};
+    static constexpr bool is_end(Target target) { return target >= reject; }
+
+    struct Piece {
+        std::uint32_t low, high;
+        Target target;
+        bool operator==(Piece const&) const = default;
+    };
+    struct Node {
+        std::uint32_t key;
+        std::uint32_t begin, end;  // pieces: in order, neighbours differ, all values are covered
+        Span span;                 // the text that asks for it
+    };
+
+    std::vector<Key> keys;
+    std::vector<Node> nodes;  // every one before its targets
+    std::vector<Piece> pieces;
+    Target root = reject;
+};
+
+// The graph accepts no packet on which the formula is not true in three-valued logic, where tests
+// of bytes behind the packet's end are unknown; and all that the formula, evaluated from left to
+// right, accepts.  Nothing when the formula is one that graphs are not made of (it assigns
+// variables, divides by what only the packet tells, reads what changes by itself), or when there
+// are too many cases: the time is bounded by a multiple of n log n.
+std::optional<Graph> decide(Formula const& formula);
+
+}  // namespace tamis::frontend

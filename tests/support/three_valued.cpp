@@ -1,0 +1,215 @@
+#include "tests/support/three_valued.h"
+
+#include <algorithm>
+#include <cassert>
+#include <optional>
+#include <vector>
+
+#include "bpf/bytes.h"
+
+namespace tamis::test {
+namespace {
+
+using cbpf::Alu;
+using cbpf::Cond;
+using frontend::Base;
+using frontend::Field;
+using frontend::Formula;
+using frontend::Step;
+using Number = std::optional<std::uint32_t>;  // nothing: unknown
+
+class Evaluation {
+  public:
+    Evaluation(Formula const& formula, runtime::Packet const& packet, runtime::Rules rules)
+        : formula_(formula), packet_(packet), rules_(rules) {}
+
+    Truth run();
+    bool divided_by_zero = false;
+
+  private:
+    bool kernel() const { return rules_ == runtime::Rules::kernel; }
+    Number load(std::uint64_t offset, unsigned size) const {
+        auto const at = kernel() ? kernel_index(packet_, static_cast<std::uint32_t>(offset))
+                                 : std::optional(offset);
+        if (!at || *at + size > packet_.bytes.size()) return std::nullopt;
+        return load_be(packet_.bytes, static_cast<std::size_t>(*at), size);
+    }
+    Number header_length(std::uint32_t header) const {
+        Number const first = load(header, 1);
+        return first ? Number(4 * (*first & 15)) : std::nullopt;
+    }
+    Number field(Field const& field) const;
+    Number load_at(Field const& field, std::uint32_t index) const;
+    Number apply(Alu op, std::uint32_t a, std::uint32_t b);
+    Number value(std::uint32_t begin, std::uint32_t end);
+    static Truth compare(Cond cond, Number a, Number b);
+
+    Formula const& formula_;
+    runtime::Packet const& packet_;
+    runtime::Rules rules_;
+};
+
+Number Evaluation::field(Field const& field) const {
+    switch (field.base) {
+        case Base::packet:
+            if (kernel())
+                if (cbpf::Ancillary const* const row = cbpf::find_ancillary(field.at.value))
+                    return packet_.ancillary[static_cast<std::size_t>(row->number) / 4];
+            return load(field.at.value, field.size);
+        case Base::transport: {
+            Number const length = header_length(field.header);
+            if (!length) return std::nullopt;
+            return load(std::uint64_t{*length} + field.at.value, field.size);
+        }
+        case Base::length:
+            return packet_.length;
+        case Base::variable:
+            break;
+    }
+    assert(false && "formulas with variables have another judge");
+    return std::nullopt;
+}
+
+Number Evaluation::load_at(Field const& field, std::uint32_t index) const {
+    if (field.base == Base::transport) {
+        Number const length = header_length(field.header);
+        if (!length) return std::nullopt;
+        index += *length;
+    }
+    return load(std::uint64_t{index} + field.at.value, field.size);
+}
+
+Number Evaluation::apply(Alu op, std::uint32_t a, std::uint32_t b) {
+    switch (op) {
+        case Alu::add:
+            return a + b;
+        case Alu::sub:
+            return a - b;
+        case Alu::mul:
+            return a * b;
+        case Alu::div:
+        case Alu::mod:
+            if (b == 0) {
+                divided_by_zero = true;
+                return std::nullopt;
+            }
+            return op == Alu::div ? a / b : a % b;
+        case Alu::and_:
+            return a & b;
+        case Alu::or_:
+            return a | b;
+        case Alu::xor_:
+            return a ^ b;
+        case Alu::lsh:
+        case Alu::rsh:
+            if (kernel()) b &= 31;
+            if (b > 31) return 0U;
+            return op == Alu::lsh ? a << b : a >> b;
+    }
+    return std::nullopt;
+}
+
+Number Evaluation::value(std::uint32_t begin, std::uint32_t end) {
+    std::vector<Number> stack;
+    for (std::uint32_t i = begin; i < end; ++i) {
+        Step const& step = formula_.steps[i];
+        switch (step.kind) {
+            case Step::Kind::number:
+                stack.push_back(step.value);
+                break;
+            case Step::Kind::field:
+                stack.push_back(field(step.field));
+                break;
+            case Step::Kind::load:
+                stack.back() = stack.back() ? load_at(step.field, *stack.back()) : std::nullopt;
+                break;
+            case Step::Kind::negate:
+                if (stack.back()) stack.back() = 0 - *stack.back();
+                break;
+            case Step::Kind::binary: {
+                Number const b = stack.back();
+                stack.pop_back();
+                Number const a = stack.back();
+                stack.back() = a && b ? apply(step.op, *a, *b) : std::nullopt;
+                break;
+            }
+        }
+    }
+    return stack.back();
+}
+
+Truth Evaluation::compare(Cond cond, Number a, Number b) {
+    if (!a || !b) return Truth::unknown;
+    bool holds = false;
+    switch (cond) {
+        case Cond::eq:
+            holds = *a == *b;
+            break;
+        case Cond::gt:
+            holds = *a > *b;
+            break;
+        case Cond::ge:
+            holds = *a >= *b;
+            break;
+        case Cond::set:
+            holds = (*a & *b) != 0;
+            break;
+    }
+    return holds ? Truth::yes : Truth::no;
+}
+
+Truth Evaluation::run() {
+    using Kind = Formula::Kind;
+    std::vector<Truth> truths(formula_.nodes.size());  // of the trees that end there
+    for (std::size_t i = 0; i < truths.size(); ++i) {
+        Formula::Node const& node = formula_.nodes[i];
+        switch (node.kind) {
+            case Kind::test: {
+                frontend::Test const& test = formula_.tests[node.index];
+                Number const content = field(test.field);
+                truths[i] = compare(test.cond, content ? Number(*content & test.mask) : content,
+                                    test.value);
+                break;
+            }
+            case Kind::relation: {
+                frontend::Relation const& relation = formula_.relations[node.index];
+                Number const left = value(relation.begin, relation.middle);
+                truths[i] = compare(relation.cond, left, value(relation.middle, relation.end));
+                break;
+            }
+            case Kind::assignment:
+                assert(false && "formulas with variables have another judge");
+                break;
+            case Kind::constant:
+                truths[i] = node.index != 0 ? Truth::yes : Truth::no;
+                break;
+            case Kind::negation:
+                truths[i] = static_cast<Truth>(2 - static_cast<int>(truths[i - 1]));
+                break;
+            case Kind::conjunction:
+            case Kind::disjunction: {
+                bool const all = node.kind == Kind::conjunction;
+                truths[i] = all ? Truth::yes : Truth::no;
+                for (std::size_t child = i; child > i + 1 - node.size;) {
+                    Truth const truth = truths[--child];
+                    truths[i] = all ? std::min(truths[i], truth) : std::max(truths[i], truth);
+                    child -= formula_.nodes[child].size - 1;
+                }
+                break;
+            }
+        }
+    }
+    return truths.back();
+}
+
+}  // namespace
+
+Truth evaluate(Formula const& formula, runtime::Packet const& packet, runtime::Rules rules,
+               bool* divides_by_zero) {
+    Evaluation evaluation(formula, packet, rules);
+    Truth const truth = evaluation.run();
+    if (divides_by_zero != nullptr) *divides_by_zero = evaluation.divided_by_zero;
+    return truth;
+}
+
+}  // namespace tamis::test

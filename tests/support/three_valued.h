@@ -1,0 +1,25 @@
+// What a filter's text says of a packet, in three-valued logic: the slow, obvious judge of what an
+// optimised program may accept.
+#pragma once
+
+#include <cstdint>
+
+#include "frontend/formula.h"
+#include "runtime/cbpf_vm.h"
+#include "runtime/packet.h"
+
+namespace tamis::test {
+
+enum class Truth : std::uint8_t {
+    no,
+    unknown,  // it hangs on bytes behind the packet's end
+    yes,
+};
+
+// Kleene's logic: tests of bytes that the packet lacks are unknown.  All operands are evaluated.  A
+// formula of tests and relations only.  `divides_by_zero`, if not null, says whether a division by
+// zero was among them.
+Truth evaluate(frontend::Formula const& formula, runtime::Packet const& packet,
+               runtime::Rules rules, bool* divides_by_zero = nullptr);
+
+}  // namespace tamis::test
