@@ -40,7 +40,7 @@ constexpr Named subtypes[] = {
     {"auth",        0xb0, type_mgt}, {"authentication",   0xb0, type_mgt},
     {"deauth",      0xc0, type_mgt}, {"deauthentication", 0xc0, type_mgt},
     {"bar",         0x80, type_ctl}, {"ba",          0x90, type_ctl},
-    {"ps-poll",     0xa0, type_ctl}, {"pspoll",      0xa0, type_ctl},
+    {"ps-poll",     0xa0, type_ctl},
     {"rts",         0xb0, type_ctl}, {"cts",         0xc0, type_ctl},
     {"ack",         0xd0, type_ctl}, {"cf-end",      0xe0, type_ctl},
     {"cf-end-ack",  0xf0, type_ctl},
