@@ -264,7 +264,8 @@ std::optional<Programs> programs(Pcap& pcap, int link_type, std::string const& g
                                  Tally& tally) {
     std::string const text = with_words_apart(link_type, given);
     auto theirs = pcap.compile(text);
-    auto const ours = frontend::compile(text, {.link_type = link_type, .netmask = 0xffffff00, .optimise = false});
+    auto const ours =
+        frontend::compile(text, {.link_type = link_type, .netmask = 0xffffff00, .optimise = false});
     ++tally.filters;
     EXPECT_EQ(ours.has_value(), !theirs.empty())
         << find_link_type(link_type)->name << ": " << text << "\n"
@@ -415,6 +416,98 @@ TEST(Captures, OfLoopbackComeFromAnySystem) {
     EXPECT_FALSE(match(dlt_null, {2, 0, 0, 0}));
 }
 
+// Words of these link types thrown together: most are no filters, and both sides must think so.
+// Names stand only where nobody is asked about them.
+TEST_P(LinkTypes, AgreeOnWordsThrownTogether) {
+    static constexpr char const* pieces[] = {"type",
+                                             "subtype",
+                                             "dir",
+                                             "type mgt",
+                                             "subtype beacon",
+                                             "dir tods",
+                                             "type ctl subtype rts",
+                                             "wlan",
+                                             "ether",
+                                             "ip",
+                                             "ip6",
+                                             "tcp",
+                                             "addr1",
+                                             "addr4",
+                                             "ra",
+                                             "ta",
+                                             "src",
+                                             "dst",
+                                             "host",
+                                             "net",
+                                             "port",
+                                             "proto",
+                                             "protochain",
+                                             "3",
+                                             "1:2:3:4:5:6",
+                                             "10.0.0.1",
+                                             "4",
+                                             "0x80",
+                                             "6",
+                                             "and",
+                                             "or",
+                                             "not",
+                                             "(",
+                                             ")",
+                                             "[",
+                                             "]",
+                                             "=",
+                                             "radio",
+                                             "radio[0] = 1",
+                                             "wlan[4:2] > 5",
+                                             "llc",
+                                             "llc u",
+                                             "broadcast",
+                                             "multicast",
+                                             "on",
+                                             "on en0",
+                                             "rnr",
+                                             "srnr 5",
+                                             "ruleset",
+                                             "action",
+                                             "action pass",
+                                             "reason",
+                                             "reason match",
+                                             "reason 5",
+                                             "vlan",
+                                             "mpls",
+                                             "pppoes",
+                                             "vpi",
+                                             "opc 5",
+                                             "lane",
+                                             "fisu",
+                                             "len > 5",
+                                             "less 100",
+                                             "wlan addr2 1:2:3:4:5:6"};
+    int const link_type = GetParam();
+    Pcap pcap(link_type);
+    std::mt19937_64 random(setting("TAMIS_SEED", 1));
+    std::size_t accepted = 0;
+    for (std::size_t i = setting("TAMIS_EXPRESSIONS", 4000); i > 0; --i) {
+        std::string text;
+        for (std::uint64_t n = 1 + random() % 6; n > 0; --n)
+            text += std::string(pieces[random() % std::size(pieces)]) + " ";
+        bool const parted = text.find("dir 4") != text.npos || text.find("dir 6") != text.npos ||
+                            text.find("dir 0x80") != text.npos;
+        if (parted) continue;  // 1.10.3 does not look at the number, later versions do
+        bool const theirs = !pcap.compile(text).empty();
+        auto const ours = frontend::compile(text, {.link_type = link_type, .netmask = 0xffffff00});
+        ASSERT_EQ(ours.has_value(), theirs)
+            << text << "\n"
+            << (ours ? "libpcap refuses it" : render(ours.error(), {"filter", text}));
+        accepted += theirs ? 1U : 0U;
+        if (ours) continue;
+        ASSERT_TRUE(ours.error().span) << text;
+        ASSERT_LE(ours.error().span->end, text.size()) << text;
+    }
+    fmt::print("{} accepted\n", accepted);
+    EXPECT_GT(accepted, 0U);
+}
+
 // What libpcap gets wrong is held against packets that are written out.
 TEST(Radios, KeepTheirPlaceWhateverElseIsComputed) {
     Bytes const radiotap{0, 0, 8, 0, 0, 0, 0, 0};
@@ -428,7 +521,8 @@ TEST(Radios, KeepTheirPlaceWhateverElseIsComputed) {
     Bytes const session =
         behind({0x08}, {0xaa, 0xaa, 3, 0, 0, 0, 0x88, 0x64, 0x11, 0, 0, 7, 0, 2, 0, 0x21});
     auto const match = [](char const* text, Bytes const& packet) {
-        auto const compiled = frontend::compile(text, {.link_type = dlt_radiotap});
+        auto const compiled =
+            frontend::compile(text, {.link_type = dlt_radiotap, .optimise = false});
         EXPECT_TRUE(compiled) << text;
         return compiled &&
                matches(as_theirs(compiled->program), packet, static_cast<unsigned>(packet.size()));
@@ -453,7 +547,7 @@ TEST(Radios, MayPad) {
         packet.insert(packet.end(), {0xaa, 0xaa, 3, 0, 0, 0, 8, 0});
         return packet;
     };
-    auto const program = frontend::compile("ip", {.link_type = dlt_radiotap});
+    auto const program = frontend::compile("ip", {.link_type = dlt_radiotap, .optimise = false});
     ASSERT_TRUE(program);
     for (bool const timed : {true, false}) {
         EXPECT_TRUE(matches(as_theirs(program->program), padded(timed, 0x20), 100)) << timed;

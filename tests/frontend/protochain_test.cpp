@@ -52,7 +52,7 @@ bool matches(std::vector<bpf_insn> const& program, Bytes const& packet) {
 }
 
 cbpf::Program ours(std::string const& text, unsigned headers) {
-    auto compiled = frontend::compile(text, {.protochain_max = headers});
+    auto compiled = frontend::compile(text, {.optimise = false, .protochain_max = headers});
     EXPECT_TRUE(compiled) << text;
     return compiled ? compiled->program : cbpf::Program{};
 }
