@@ -152,7 +152,13 @@ void Primitives::snap(std::uint32_t organisation, std::uint32_t type) {
     formula_.all(mark);
 }
 
+bool Primitives::knows_type(std::uint32_t number) const {
+    if (at_.mpls_depth > 0) return number == ether_ip || number == ether_ip6;
+    return at_.type->rule != TypeRule::unknown;
+}
+
 void Primitives::link_type(std::uint32_t number) {
+    if (!knows_type(number)) at_.refused = true;
     if (at_.mpls_depth > 0) return mpls_type(number);
     switch (at_.type->rule) {
         case TypeRule::ethernet:
@@ -179,7 +185,6 @@ void Primitives::link_type(std::uint32_t number) {
         case TypeRule::ip6:
             return formula_.add(number == ether_ip6, span_);
         case TypeRule::unknown:
-            at_.refused = true;
             return formula_.add(false, span_);
     }
 }
@@ -187,7 +192,6 @@ void Primitives::link_type(std::uint32_t number) {
 // MPLS does not say what it carries: IP is known by its version.
 void Primitives::mpls_type(std::uint32_t number) {
     bool const ip4 = number == ether_ip;
-    if (!ip4 && number != ether_ip6) at_.refused = true;
     std::size_t const mark = formula_.mark();
     is(network(0U - 2, 1), 1, 1);  // of the last entry: it is the bottom of the stack
     is(network(0, 1), ip4 ? 0x40 : 0x60, 0xf0);

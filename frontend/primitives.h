@@ -59,6 +59,8 @@ class Primitives {
 
     void abbreviation(Protocol const& protocol);  // `tcp`
     void link_type(std::uint32_t number);         // `ether proto 2048`, Ethernet rules
+    // Whether packets tell that they carry this protocol: behind MPLS few do.
+    bool knows_type(std::uint32_t number) const;
     void ip4_protocol(std::uint32_t number);      // `ip proto 6`, fragments included
     void ip6_protocol(std::uint32_t number);      // also behind one fragment header
     void is_protocol(std::uint32_t number);       // a test of the IPv4 header's field alone

@@ -20,8 +20,7 @@ struct Guard {
         link_type,
         protocol,
         next_header,
-        first_fragment,
-        link_header
+        first_fragment
     };
     Kind kind;
     std::uint32_t number = 0;
@@ -203,8 +202,7 @@ bool Relations::binary(ast::Step const& step) {
 void Relations::warn_unguarded(Operand const& left, Operand const& right) {
     auto const kept = guards_of(left), lost = guards_of(right);
     bool const harmless = std::all_of(lost.begin(), lost.end(), [&](Guard const& guard) {
-        return guard.kind == Guard::Kind::link_header ||
-               std::find(kept.begin(), kept.end(), guard) != kept.end();
+        return std::find(kept.begin(), kept.end(), guard) != kept.end();
     });
     if (harmless || c_.out.warnings.size() >= max_warnings) return;
     c_.out.warnings.push_back(
@@ -257,9 +255,12 @@ bool Relations::load(ast::Step const& step) {
     operands_.push_back({begin, guards_.size(), std::nullopt, false, step.span});
 
     // A constant index becomes a part of the offset unless their sum wraps: there libpcap's
-    // run-time rule tells the two apart.
+    // run-time rule tells the two apart.  A negative one wraps with what is added at run time.
     Field field = tests(step.span).field(*protocol, 0, size);
-    if (index.constant && field.at.value <= all_ones - *index.constant) {
+    bool const moves = field.base == Base::transport || field.at.variable != Offset::constant;
+    bool const wraps = index.constant && (*index.constant > all_ones - field.at.value ||
+                                          (moves && *index.constant > all_ones / 2));
+    if (index.constant && !wraps) {
         field.at.value += *index.constant;
         steps_.back() = {.kind = Step::Kind::field, .field = field};
     } else {
@@ -272,6 +273,8 @@ bool Relations::load(ast::Step const& step) {
 void Relations::guard(Protocol const& protocol, Operand const& index) {
     auto const ask = [&](Guard::Kind kind, std::uint32_t number) {
         guards_.push_back({kind, number});
+        // Refused here also where it stands on the right and is then forgotten.
+        if (kind == Guard::Kind::link_type && !tests({}).knows_type(number)) c_.at.refused = true;
     };
     auto const number = static_cast<std::uint32_t>(protocol.number);
     if (protocol.index == Index::transport)
@@ -282,8 +285,7 @@ void Relations::guard(Protocol const& protocol, Operand const& index) {
         case Index::none:
         case Index::packet:
             break;
-        case Index::link:
-            ask(Guard::Kind::link_header, 0);
+        case Index::link:  // of any packet, also where it has no link header behind Geneve
             break;
         case Index::network:
             ask(Guard::Kind::link_type, protocol.link_type);
@@ -317,9 +319,6 @@ void Relations::add_guards(Primitives& tests) {
                     break;
                 case Guard::Kind::next_header:
                     tests.is_next_header(guard.number);
-                    break;
-                case Guard::Kind::link_header:
-                    tests.has_link_header();
                     break;
                 case Guard::Kind::first_fragment:
                     tests.first_fragment();
