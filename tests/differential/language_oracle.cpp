@@ -68,10 +68,13 @@ bool byte_bits(Text const& text, std::vector<Edit>& edits) {
 
 bool new_ether_types(Text const& text, std::vector<Edit>& edits) {
     std::size_t const before = edits.size();
-    for (Token const& token : text.tokens) {
+    bool of_ether = false;  // the last `proto`
+    for (std::size_t i = 1; i < text.tokens.size(); ++i) {
+        Token const& token = text.tokens[i];
         std::string_view const word = spelt(text, token);
-        if (word == "lldp") edits.push_back({token.span, "0x88cc"});
-        if (word == "slow") edits.push_back({token.span, "0x8809"});
+        if (token.word == Word::proto) of_ether = text.tokens[i - 1].word == Word::link;
+        if (of_ether && word == "lldp") edits.push_back({token.span, "0x88cc"});
+        if (of_ether && word == "slow") edits.push_back({token.span, "0x8809"});
     }
     return edits.size() > before;
 }

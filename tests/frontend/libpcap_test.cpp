@@ -232,9 +232,9 @@ TEST_P(LinkTypes, AgreeOnWordsThrownTogether) {
     EXPECT_GT(accepted, 0U);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LinkTypes, testing::ValuesIn(link_types),
-                         [](testing::TestParamInfo<int> const& info) {
-                             return std::string(find_link_type(info.param)->name);
-                         });
+std::string name_of(testing::TestParamInfo<int> const& link_type) {
+    return std::string(find_link_type(link_type.param)->name);
+}
+INSTANTIATE_TEST_SUITE_P(All, LinkTypes, testing::ValuesIn(link_types), name_of);
 
 }  // namespace
