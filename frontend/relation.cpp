@@ -92,6 +92,31 @@ std::optional<std::uint32_t> fold(Alu op, std::uint32_t a, std::uint32_t b) {
     return std::nullopt;
 }
 
+// The largest number that the field can be under the mask.
+std::uint32_t most(Test const& test) {
+    std::uint32_t const field =
+        test.field.base == Base::length ? all_ones : all_ones >> (32 - 8 * test.field.size);
+    return field & test.mask;
+}
+
+// What a test says of every packet that has the field; nothing where that depends.
+std::optional<bool> outcome(Test const& test) {
+    std::uint32_t const bits = most(test);
+    switch (test.cond) {
+        case Cond::eq:
+            if ((test.value & ~bits) != 0) return false;
+            return bits == 0 ? std::optional(true) : std::nullopt;
+        case Cond::gt:
+            return test.value >= bits ? std::optional(false) : std::nullopt;
+        case Cond::ge:
+            if (test.value == 0) return true;
+            return test.value > bits ? std::optional(false) : std::nullopt;
+        case Cond::set:
+            return (test.value & bits) == 0 ? std::optional(false) : std::nullopt;
+    }
+    return std::nullopt;
+}
+
 class Relations : private Part {
   public:
     explicit Relations(Resolving& resolving)
@@ -107,6 +132,7 @@ class Relations : private Part {
     bool size_of(ast::Step const& step, std::uint8_t& size);
     bool not_indexable(Token const& word);
     void warn_unguarded(Operand const& left, Operand const& right);
+    void warn_decided(bool negated, Span span);
     void guard(Protocol const& protocol, Operand const& index);
     void add_guards(Primitives& tests);
     void add_comparison(Cond cond, std::uint32_t begin, std::uint32_t middle, Span span);
@@ -344,6 +370,20 @@ void Relations::add_comparison(Cond cond, std::uint32_t begin, std::uint32_t mid
     }
 }
 
+// A comparison with a number that the field cannot reach.
+void Relations::warn_decided(bool negated, Span span) {
+    Formula::Node const& node = formula().nodes.back();
+    if (node.kind != Formula::Kind::test || c_.out.warnings.size() >= max_warnings) return;
+    Test const& test = formula().tests[node.index];
+    auto const decided = outcome(test);
+    if (!decided) return;
+    c_.out.warnings.push_back(
+        {fmt::format("'{}' is {} true", text(span), *decided != negated ? "always" : "never"),
+         span,
+         {{fmt::format("numbers have no sign, and this one is at most {}", most(test)),
+           std::nullopt}}});
+}
+
 bool Relations::run(ast::Node const& node, ast::Relation const& relation) {
     std::uint32_t begin = written();
     if (!arithmetic(relation.left)) return false;
@@ -367,6 +407,7 @@ bool Relations::run(ast::Node const& node, ast::Relation const& relation) {
         compare = row(comparisons, compare.mirrored);
     }
     add_comparison(compare.cond, begin, middle, node.span);
+    warn_decided(compare.negated, node.span);
     if (compare.negated) formula().negate();
     formula().all(mark);
     return true;
