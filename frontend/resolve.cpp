@@ -41,6 +41,8 @@ class Resolver : private Part {
     bool frame(ast::Primitive const& primitive, std::uint32_t at);
     bool pf(ast::Primitive const& primitive, Qualifiers const& q, std::uint32_t at);
     void warn_moved(Span span);
+    void warn_ip4_only(ast::Chain const& chain);
+    bool reads_ip4(ast::Node const& node) const;
     bool fits_layers(ast::Node const& node);
     bool cast(Protocol const* protocol, Token const& token);
     bool length_test(std::uint32_t at, std::uint32_t end);
@@ -99,6 +101,7 @@ bool Resolver::chain(ast::Chain const& chain, bool only_ids) {
             formula().any(mark);
     };
     if (!node(chain.first, only_ids)) return false;
+    warn_ip4_only(chain);
     for (std::uint32_t i = chain.links.begin; i < chain.links.end; ++i) {
         ast::Link const& link = c_.tree.links[i];
         bool const turns = i > chain.links.begin && c_.tree.links[i - 1].is_and != link.is_and;
@@ -120,6 +123,42 @@ void Resolver::warn_moved(Span span) {
          {{fmt::format("tests that are not meant so go before '{}'", text(c_.mover)),
            std::nullopt}}});
     c_.mover = {};
+}
+
+// Whether it is a comparison of something behind an IPv4 header.
+bool Resolver::reads_ip4(ast::Node const& node) const {
+    auto const* const relation = std::get_if<ast::Relation>(&node.shape);
+    if (relation == nullptr) return false;
+    auto const steps = c_.tree.steps.begin();
+    return std::any_of(steps + relation->left.begin, steps + relation->right.end,
+                       [&](ast::Step const& step) {
+                           if (step.kind != ast::Step::Kind::load) return false;
+                           Protocol const* const read = find_protocol(token(step.token).word);
+                           return read != nullptr && read->index == Index::transport;
+                       });
+}
+
+// `ip6 and tcp[13] = 2`: what lies behind an IPv4 header is never behind one of IPv6.
+void Resolver::warn_ip4_only(ast::Chain const& chain) {
+    std::vector<ast::NodeId> operands{chain.first};
+    for (std::uint32_t i = chain.links.begin; i < chain.links.end; ++i) {
+        if (!c_.tree.links[i].is_and) return;
+        operands.push_back(c_.tree.links[i].operand);
+    }
+    bool const ip6 = std::any_of(operands.begin(), operands.end(), [&](ast::NodeId id) {
+        auto const* const shape = std::get_if<ast::Primitive>(&c_.tree.nodes[id].shape);
+        return shape != nullptr && token(shape->tokens.begin).word == Word::ip6;
+    });
+    for (ast::NodeId const id : operands) {
+        ast::Node const& node = c_.tree.nodes[id];
+        if (!ip6 || !reads_ip4(node) || c_.out.warnings.size() >= max_warnings) continue;
+        c_.out.warnings.push_back(
+            {fmt::format("'{}' reads IPv4 packets only: with 'ip6' it is never true",
+                         text(node.span)),
+             node.span,
+             {{"'ip6[40]' is the first byte behind an IPv6 header without extensions",
+               std::nullopt}}});
+    }
 }
 
 // Parentheses around identifiers only continue what stands before them; around whole tests they

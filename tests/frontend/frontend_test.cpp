@@ -292,6 +292,16 @@ TEST(Compile, NamesWhatIsMissing) {
     }
 }
 
+TEST(Compile, WarnsOfReadsBehindTheOtherIp) {
+    for (std::string_view const text :
+         {"ip6 and tcp[13] = 2", "udp[0] = 1 and ip6 host ::1", "tcp and ip6 and len > icmp[0]"})
+        EXPECT_EQ(compile(text, {})->warnings.size(), 1U) << text;
+    for (std::string_view const text :
+         {"ip6 or tcp[13] = 2", "ip and tcp[13] = 2", "not ip6 and tcp[13] = 2",
+          "ip6 and ip6[53] = 2", "ip6 and icmp6[0] = 135", "ip or ip6 and tcp[13] = 2"})
+        EXPECT_TRUE(compile(text, {})->warnings.empty()) << text;
+}
+
 TEST(Compile, WarnsWhenATestMovesWhatFollowsAnOr) {
     auto const moved = compile("vlan 100 or vlan 200", {});
     ASSERT_EQ(moved->warnings.size(), 1U);
