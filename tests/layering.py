@@ -13,7 +13,7 @@ ROOMS = {
     "verify": JOINING,
     "cli": JOINING | {"cli"},
     "examples": STAGES | {"bpf"},
-    "fuzz": {"bpf", "frontend"},
+    "fuzz": JOINING | {"fuzz"},
     "bench": JOINING | {"bench", "tests"},
     "tests": JOINING | {"tests"},
 }
@@ -22,7 +22,7 @@ LIBRARIES = [
     (r"boost/", r"frontend/grammar\.cpp"),
     (r"(libelf|gelf)\.h", r"(backend/object\.cpp|tests/backend/.*)"),
     (r"bpf/btf\.h", r"(backend/btf\.cpp|tests/backend/.*|runtime/.*|verify/.*)"),
-    (r"bpf/", r"(runtime/.*|verify/.*|tests/.*)"),
+    (r"bpf/", r"(runtime/.*|verify/.*|tests/.*|fuzz/.*)"),
     (r"pcap", r"(runtime/capture_file\.cpp|tests/.*|bench/.*)"),
     (r"CLI/", r"cli/.*"),
     (r"nlohmann/", r"(cli|tests)/.*"),
