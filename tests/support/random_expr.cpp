@@ -354,6 +354,17 @@ constexpr Accessor accessors[] = {
     {"sca", kind(o_sca), has_types, 8},       {"moprc", kind(o_moprc), has_types, 8},
     {"mopdl", kind(o_mopdl), has_types, 8},
 };
+constexpr Word protochains[] = {
+    {"ip protochain 6", ip4_kinds, has_ip4},
+    {"ip protochain \\udp", ip4_kinds, has_ip4},
+    {"ip protochain (6 or 17)", ip4_kinds, has_ip4},
+    {"ip6 protochain 6", ip6_kinds, has_ip6},
+    {"ip6 protochain \\tcp", ip6_kinds, has_ip6},
+    {"ip6 protochain 58 or 44", ip6_kinds, has_ip6},
+    {"ip6 protochain 51", ip6_kinds, has_ip6},
+    {"protochain 6", ip4_kinds | ip6_kinds, any},
+    {"protochain not 17", ip4_kinds | ip6_kinds, any},
+};
 // Relations that people write.
 constexpr Word idioms[] = {
     {"tcp[tcpflags] & tcp-syn != 0", over4(t_tcp)},
@@ -442,6 +453,7 @@ class Drawer {
     Term pppoed();
     Term pppoes();
     Term tunnel();
+    Term protochain();
     Term frame();
     Term frame_dir();
     Term frame_address();
@@ -512,6 +524,7 @@ constexpr Row rows[] = {
     {"length", 24, any,           &Drawer::length},
     {"byte", 18, any,           &Drawer::byte},
     {"relation", 96, any,           &Drawer::relation},
+    {"protochain", 12, has_protochain, &Drawer::protochain},
     {"idiom", 36, has_ip4,       &Drawer::idiom},
     {"idiom (IPv6)", 12, has_ip6,       &Drawer::idiom6},
     {"llc", 18, has_llc,       &Drawer::llc},
@@ -656,6 +669,7 @@ Term Drawer::word() { return pure(pick_word(abbreviations)); }
 Term Drawer::llc_word() { return pure(pick_word(llc_words)); }
 Term Drawer::osi_word() { return pure(pick_word(osi_words)); }
 Term Drawer::isis_word() { return pick_word(isis_words); }
+Term Drawer::protochain() { return pick_word(protochains); }
 Term Drawer::idiom() { return pick_word(idioms); }
 Term Drawer::idiom6() { return pick_word(idioms6); }
 

@@ -16,7 +16,7 @@ using cbpf::Op;
 constexpr std::uint32_t all_ones = ~std::uint32_t{0};
 constexpr std::size_t longest = 1514;  // of the bytes captured
 constexpr std::uint32_t longest_wire = 0x7fffffff;
-constexpr std::size_t most_branches = 10000;  // a program of libpcap may loop
+constexpr unsigned most_rounds = 20;  // a program of libpcap may loop for ever
 
 bool holds(Cond cond, std::uint32_t a, std::uint32_t k) {
     switch (cond) {
@@ -59,6 +59,11 @@ std::uint32_t apply(Alu op, std::uint32_t a, std::uint32_t b) {
     return 0;
 }
 
+// Libpcap's loops jump back: the sum wraps.
+std::size_t target_of_jump(Insn const& insn, std::size_t pc) {
+    return static_cast<std::uint32_t>(pc + 1 + insn.k);
+}
+
 bool reads_x(Op const& op) { return (op.reads & cbpf::X) != 0; }
 
 }  // namespace
@@ -75,6 +80,7 @@ void Trace::begin() {
     outcomes_.clear();
     pc_ = 0;
     matched_ = false;
+    rounds_ = 0;
     oldest_recalled_ = insns_.size();
     a_ = x_ = add({});
     memory_.fill(a_);
@@ -154,9 +160,12 @@ Trace::Stop Trace::step(Probe const& probe, Insn const& insn, Op const& op, bool
         case Kind::neg:
             a_ = add({.kind = Term::Kind::negate, .value = 0 - terms_[a_].value, .left = a_});
             break;
-        case Kind::jump:
-            pc_ = cbpf::targets(insn, pc_, op.kind).taken;
+        case Kind::jump: {
+            std::size_t const from = pc_;
+            pc_ = target_of_jump(insn, pc_);
+            if (pc_ <= from) ++rounds_;
             return Stop::end;
+        }
         case Kind::branch:
             stopped = true;
             return Stop::branch;
@@ -173,7 +182,7 @@ Trace::Stop Trace::step(Probe const& probe, Insn const& insn, Op const& op, bool
 }
 
 Trace::Stop Trace::go_on(Probe const& probe) {
-    while (pc_ < insns_.size() && outcomes_.size() < most_branches) {
+    while (pc_ < insns_.size() && rounds_ < most_rounds) {
         Op const* const op = cbpf::find(insns_[pc_].code);
         if (op == nullptr) break;
         bool stopped = false;
@@ -344,7 +353,9 @@ void Steering::hope(bool match) {
             } else if (op->kind == Kind::ret) {
                 bool const by_a = (op->reads & cbpf::A) != 0;
                 hopes_[pc] = by_a ? 0.5F : (insns_[pc].k != 0) == match ? 1.0F : 0.0F;
-            } else if (op->kind == Kind::jump || op->kind == Kind::branch) {
+            } else if (op->kind == Kind::jump) {
+                hopes_[pc] = at(target_of_jump(insns_[pc], pc));
+            } else if (op->kind == Kind::branch) {
                 auto const targets = cbpf::targets(insns_[pc], pc, op->kind);
                 auto const& weights = edges_[pc].weights;
                 hopes_[pc] = (weights[1] * at(targets.taken) + weights[0] * at(targets.fallen)) /

@@ -57,6 +57,8 @@ class Trace {
     std::vector<Term> const& terms() const { return terms_; }
     // Where the oldest word was stored that the run took from memory; the program's end when none.
     std::size_t oldest_recalled() const { return oldest_recalled_; }
+    // How often it jumped back; a run that does so too often is taken for one without an end.
+    unsigned rounds() const { return rounds_; }
 
   private:
     std::uint32_t add(Term const& term);
@@ -74,6 +76,7 @@ class Trace {
     unsigned size_ = 0;
     std::array<std::size_t, cbpf::memory_words> stored_at_{};
     std::size_t oldest_recalled_ = 0;
+    unsigned rounds_ = 0;
     bool matched_ = false;
 };
 
