@@ -27,6 +27,16 @@ Compiled match_everything(Options const& options, Span whole) {
     return {{{cbpf::Insn{0x06, 0, 0, options.snaplen}}, {whole}}, {}};
 }
 
+// The shortest program that a graph gives; nothing where there is no graph.
+std::optional<cbpf::Program> optimised(Formula const& formula, std::uint32_t accept, Span whole) {
+    std::optional<cbpf::Program> best;
+    for (Graph const& graph : decide(formula)) {
+        cbpf::Program program = generate(graph, formula, accept, whole);
+        if (!best || program.insns.size() < best->insns.size()) best = std::move(program);
+    }
+    return best;
+}
+
 }  // namespace
 
 Result<Compiled> compile(std::string_view text, Options const& options) {
@@ -47,11 +57,10 @@ Result<Compiled> compile(std::string_view text, Options const& options) {
     if (!resolved) return fail(std::move(resolved.error()));
 
     // how a classic machine finds out
-    if (auto const graph = options.optimise ? decide(resolved->formula) : std::nullopt)
-        return Compiled{generate(*graph, resolved->formula, options.snaplen, whole),
-                        std::move(resolved->warnings)};
-    return Compiled{lower(resolved->formula, options.snaplen, whole),
-                    std::move(resolved->warnings)};
+    std::optional<cbpf::Program> program;
+    if (options.optimise) program = optimised(resolved->formula, options.snaplen, whole);
+    if (!program) program = lower(resolved->formula, options.snaplen, whole);
+    return Compiled{std::move(*program), std::move(resolved->warnings)};
 }
 
 }  // namespace tamis::frontend

@@ -132,6 +132,7 @@ Ref Conditions::test(std::uint32_t key, std::vector<Interval> const& set, Span s
     term.reach = tested.reach;
     term.if_true = term.if_false = tested.needs;
     term.span = span;
+    term.divides = tested.divides;
     return intern(term, nullptr, set.size(), set.data());
 }
 
@@ -162,21 +163,28 @@ class Conditions::Joining {
     void put(Ref ref);
     void put_into(Group& group, Ref ref);
     Ref united(std::vector<Ref> const& tests);
-    Ref made(std::vector<Ref> const& operands, bool same_key);
+    void factor(std::vector<Ref>& others);
 
     Conditions& c_;
     Kind kind_;
     std::vector<Group> groups_;
+    bool divides_ = false;  // an operand does
+    bool decided_ = false;  // by an operand that does not make those before it superfluous
 };
 
 bool Conditions::Joining::add(Ref ref) {
-    if (ref == absorbing(kind_)) return false;
+    if (decided_) return true;
+    if (ref == absorbing(kind_)) {
+        decided_ = divides_;
+        return divides_;
+    }
     if (ref == neutral(kind_) || !c_.spend(1)) return true;
     Term const operand = term(ref);  // a copy: terms may move
     if (operand.kind == kind_ && !operand.same_key) {
-        for (std::uint32_t i = operand.begin; i < operand.end; ++i) put(c_.operands_[i]);
+        for (std::uint32_t i = operand.begin; i < operand.end; ++i) add(c_.operands_[i]);
     } else {
         put(ref);
+        divides_ = divides_ || operand.divides;
     }
     return true;
 }
@@ -197,6 +205,7 @@ bool Conditions::Joining::add_bit_test(Ref ref) {
     std::size_t const end = groups_.size() > searched ? groups_.size() - searched : 0;
     for (std::size_t i = groups_.size(); i-- > end;) {
         Group& group = groups_[i];
+        if (group.divides) break;
         if (group.tests.size() != 1 || !group.others.empty() || !is_bit_test(group.tests[0]))
             continue;
         Key both = c_.keys_[group.key];
@@ -241,6 +250,7 @@ void Conditions::Joining::put_into(Group& group, Ref ref) {
         group.others.push_back(ref);
     }
     group.needs = std::min(group.needs, needs(ref));
+    group.divides = group.divides || operand.divides;
 }
 
 void Conditions::Joining::put(Ref ref) {
@@ -249,8 +259,10 @@ void Conditions::Joining::put(Ref ref) {
     std::size_t const end = groups_.size() > searched ? groups_.size() - searched : 0;
     for (std::size_t i = groups_.size(); i-- > end;) {
         Group& group = groups_[i];
+        if (group.divides) break;
         if (group.key != operand.key) continue;
-        if (operand.kind != Kind::test && !may_move(ref, i)) break;
+        bool const moves = i + 1 < groups_.size();
+        if (operand.kind != Kind::test && moves && (operand.divides || !may_move(ref, i))) break;
         if (group.tests.empty() && group.others.size() == 1) {
             Ref const only = group.others[0];
             if (only == ref) return;
@@ -260,7 +272,7 @@ void Conditions::Joining::put(Ref ref) {
         put_into(group, ref);
         return;
     }
-    Group group{operand.key, {}, {}, needs(ref)};
+    Group group{operand.key, {}, {}, needs(ref), operand.divides};
     (operand.kind == Kind::test ? group.tests : group.others).push_back(ref);
     groups_.push_back(std::move(group));
 }
@@ -286,41 +298,99 @@ Ref Conditions::Joining::united(std::vector<Ref> const& tests) {
     return c_.test(key, kind_ == Kind::any ? set : complement(set, max), span);
 }
 
-Ref Conditions::Joining::made(std::vector<Ref> const& operands, bool same_key) {
+Ref Conditions::made(Kind kind, std::vector<Ref> const& operands, bool same_key) {
     if (operands.size() == 1) return operands[0];
     Term made;
-    made.kind = kind_;
+    made.kind = kind;
     made.same_key = same_key;
-    made.key = term(operands[0]).key;
-    bool const any = kind_ == Kind::any;
+    made.key = terms_[operands[0]].key;
+    bool const any = kind == Kind::any;
     made.if_true = any ? all_ones : 0;
     made.if_false = any ? 0 : all_ones;
     for (Ref const ref : operands) {
-        Term const& t = term(ref);
+        Term const& t = terms_[ref];
         made.support |= t.support;
+        made.divides = made.divides || t.divides;
         made.reach = std::max(made.reach, t.reach);
         made.if_true = any ? std::min(made.if_true, t.if_true) : std::max(made.if_true, t.if_true);
         made.if_false =
             any ? std::max(made.if_false, t.if_false) : std::min(made.if_false, t.if_false);
         made.depth = std::max(made.depth, t.depth + 1);
     }
-    return c_.intern(made, operands.data(), operands.size(), nullptr);
+    return intern(made, operands.data(), operands.size(), nullptr);
+}
+
+// `t and a or t and b` is `t and (a or b)`, if what stands between excludes t; likewise with the
+// roles of `and` and `or` exchanged.
+void Conditions::Joining::factor(std::vector<Ref>& others) {
+    constexpr std::size_t searched_tests = 32;
+    struct Factored {
+        Ref test;
+        std::vector<Ref> rests;
+    };
+    std::vector<Factored> factored;
+    Kind const inner = kind_ == Kind::any ? Kind::all : Kind::any;
+    for (Ref const ref : others) {
+        Term const& whole = term(ref);
+        Ref const test = whole.kind == inner ? c_.operands_[whole.begin] : ref;
+        if (whole.kind != inner || whole.divides || term(test).kind != Kind::test) return;
+        auto const same = std::find_if(factored.begin(), factored.end(),
+                                       [&](Factored const& f) { return f.test == test; });
+        if (same != factored.end())
+            same->rests.push_back(ref);
+        else
+            factored.push_back({test, {ref}});
+        if (factored.size() > searched_tests) return;
+    }
+    if (factored.size() == others.size()) return;
+    // Whatever order: with sets that have nothing in common, one of these at most is left.
+    std::vector<Interval> sets;
+    for (Factored const& f : factored) {
+        auto set = c_.set_of(f.test);
+        if (inner == Kind::any) set = complement(set, c_.keys_[term(f.test).key].max);
+        sets.insert(sets.end(), set.begin(), set.end());
+    }
+    std::sort(sets.begin(), sets.end(),
+              [](Interval const& a, Interval const& b) { return a.low < b.low; });
+    for (std::size_t i = 1; i < sets.size(); ++i)
+        if (sets[i].low <= sets[i - 1].high) return;
+    others.clear();
+    for (Factored const& f : factored) {
+        std::vector<Ref> rests, operands;
+        if (f.rests.size() == 1) {
+            others.push_back(f.rests[0]);
+            continue;
+        }
+        for (Ref const ref : f.rests) {
+            Term const whole = term(ref);
+            operands.assign(c_.operands_.begin() + whole.begin + 1,
+                            c_.operands_.begin() + whole.end);
+            rests.push_back(operands.size() == 1 ? operands[0] : c_.made(inner, operands, false));
+        }
+        others.push_back(c_.join(inner, {f.test, c_.join(kind_, rests)}));
+    }
 }
 
 Ref Conditions::Joining::finish() {
     std::vector<Ref> members, whole;
-    for (Group const& group : groups_) {
+    for (Group& group : groups_) {
         members.clear();
         if (!group.tests.empty()) {
             Ref const test = united(group.tests);
-            if (test == absorbing(kind_)) return test;
+            if (test == absorbing(kind_) && !divides_) return test;
+            if (test == absorbing(kind_)) {
+                decided_ = true;
+                break;
+            }
             if (test != neutral(kind_)) members.push_back(test);
         }
+        if (group.others.size() > 1) factor(group.others);
         members.insert(members.end(), group.others.begin(), group.others.end());
-        if (!members.empty()) whole.push_back(made(members, true));
+        if (!members.empty()) whole.push_back(c_.made(kind_, members, true));
     }
+    if (decided_) whole.push_back(absorbing(kind_));
     if (whole.empty()) return neutral(kind_);
-    return made(whole, false);
+    return c_.made(kind_, whole, false);
 }
 
 Ref Conditions::join(Kind kind, std::vector<Ref> const& operands) {
@@ -358,7 +428,7 @@ void Conditions::split_test(Ref ref, std::vector<Piece>& pieces) const {
     append(pieces, {low, max, never});
 }
 
-std::vector<Conditions::Piece> Conditions::split(Ref ref, std::uint32_t key) {
+std::vector<Conditions::Piece> Conditions::split(Ref ref, std::uint32_t key, bool deep) {
     std::vector<Piece> pieces;
     Term const& term = terms_[ref];
     if (ref <= always || (term.support >> (key % 64) & 1) == 0 ||
@@ -366,14 +436,32 @@ std::vector<Conditions::Piece> Conditions::split(Ref ref, std::uint32_t key) {
         pieces.push_back({0, keys_[key].max, ref});
     else if (term.kind == Kind::test)
         split_test(ref, pieces);
+    else if (deep || term.same_key)
+        split_join(ref, key, deep, pieces);
     else
-        split_join(ref, key, pieces);
+        split_first(ref, key, pieces);
     return pieces;
+}
+
+// The first operand alone; the others follow whatever is left of it, as they stand.
+void Conditions::split_first(Ref ref, std::uint32_t key, std::vector<Piece>& pieces) {
+    Term const term = terms_[ref];
+    std::vector<Ref> rest(operands_.begin() + term.begin + 1, operands_.begin() + term.end);
+    Ref const others = rest.size() == 1 ? rest[0] : made(term.kind, rest, false);
+    for (Piece const& piece : split(operands_[term.begin], key, false)) {
+        Ref whole = piece.rest;
+        if (whole == neutral(term.kind))
+            whole = others;
+        else if (whole != absorbing(term.kind))
+            whole = others == neutral(term.kind) ? whole : made(term.kind, {whole, others}, false);
+        spend(1);
+        append(pieces, {piece.low, piece.high, whole});
+    }
 }
 
 // All operands are split; a sweep over the values then joins what is left of them.  Operands that
 // say nothing for a value take no part there, so that a long list of tests stays cheap.
-void Conditions::split_join(Ref ref, std::uint32_t key, std::vector<Piece>& pieces) {
+void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, std::vector<Piece>& pieces) {
     Term const term = terms_[ref];
     std::uint32_t const max = keys_[key].max;
     struct Part {
@@ -383,10 +471,10 @@ void Conditions::split_join(Ref ref, std::uint32_t key, std::vector<Piece>& piec
     std::vector<Part> parts;
     std::vector<std::pair<std::uint32_t, Ref>> present;  // (operand, what is left of it), in order
     for (std::uint32_t i = term.begin; i < term.end; ++i) {
-        auto const split_operand = split(operands_[i], key);
+        auto const split_operand = split(operands_[i], key, deep);
         spend(split_operand.size());
         if (split_operand.size() == 1) {
-            if (split_operand[0].rest == absorbing(term.kind)) {
+            if (split_operand[0].rest == absorbing(term.kind) && !term.divides) {
                 pieces.push_back({0, max, absorbing(term.kind)});
                 return;
             }

@@ -26,6 +26,9 @@ struct Key {
     // The packet's bytes that are read, when those are at a place that is known now: all of them
     // lie before `reach`; a packet that is shorter than `needs` lacks one.
     std::uint32_t reach = 0, needs = 0;
+    // The relation divides by what only the packet tells.  By 0 it ends the program whatever else is
+    // true: it has to be evaluated exactly where the text does.
+    bool divides = false;
     bool operator==(Key const&) const = default;
 };
 
@@ -57,8 +60,10 @@ class Conditions {
     // The key that is read first, and where in the text that was asked.
     std::uint32_t first(Ref ref) const { return terms_[ref].key; }
     Span span(Ref ref) const;
-    // What is left for each value of a key: neighbours differ, and all values are covered.
-    std::vector<Piece> split(Ref ref, std::uint32_t key);
+    // What is left for each value of a key: neighbours differ, and all values are covered.  Where
+    // `deep`, later tests of the key are decided, too, so that what is left may differ for each
+    // value; otherwise only the operands that begin with the key are.
+    std::vector<Piece> split(Ref ref, std::uint32_t key, bool deep);
     unsigned depth(Ref ref) const { return terms_[ref].depth; }
 
     std::vector<Key> const& keys() const { return keys_; }
@@ -69,6 +74,7 @@ class Conditions {
     struct Term {
         Kind kind = Kind::test;
         bool same_key = false;  // all operands begin with this key
+        bool divides = false;
         std::uint32_t key = 0;
         std::uint32_t begin = 0, end = 0;  // operands or intervals
         std::uint64_t support = 0;         // a bit for each key, or for several
@@ -83,6 +89,7 @@ class Conditions {
         std::uint32_t key;
         std::vector<Ref> tests, others;
         std::uint32_t needs;  // packets that are shorter do not end the evaluation here
+        bool divides;
     };
     class Joining;
 
@@ -98,7 +105,9 @@ class Conditions {
         return work_ > 0;
     }
     void split_test(Ref ref, std::vector<Piece>& pieces) const;
-    void split_join(Ref ref, std::uint32_t key, std::vector<Piece>& pieces);
+    void split_join(Ref ref, std::uint32_t key, bool deep, std::vector<Piece>& pieces);
+    void split_first(Ref ref, std::uint32_t key, std::vector<Piece>& pieces);
+    Ref made(Kind kind, std::vector<Ref> const& operands, bool same_key);
 
     std::vector<Key> keys_;
     std::vector<Term> terms_;

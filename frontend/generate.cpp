@@ -171,6 +171,7 @@ class Generating {
   private:
     struct Entry {
         bool reached = false;
+        std::uint32_t depth = 0;  // nodes before it, on the longest path
         Registers registers;
     };
     // A part of a comparison: values up to `high` lead to `target`, except for some.
@@ -250,8 +251,10 @@ void Generating::follow_registers() {
         for (Graph::Piece const& piece : pieces_of(node)) {
             if (Graph::is_end(piece.target)) continue;
             Entry& entry = entries_[piece.target];
+            entry.depth = std::max(entry.depth, entries_[i].depth + 1);
             if (!entry.reached) {
-                entry = {true, registers};
+                entry.reached = true;
+                entry.registers = registers;
             } else {
                 if (entry.registers.a != registers.a) entry.registers.a.reset();
                 if (entry.registers.x != registers.x) entry.registers.x.reset();
@@ -476,10 +479,14 @@ void Generating::node(std::uint32_t index) {
         relation(index);
         return flush();
     }
-    // The last of a group stands right before the tree.
+    // The one that is written first stands right before the tree, the others jump.
     std::vector<std::uint32_t> members{index};
     for (std::uint32_t i = next_in_group_[index]; i != index; i = next_in_group_[i])
-        if (entries_[i].reached && !written_[i]) members.push_back(i);
+        if (entries_[i].reached) members.push_back(i);
+    std::sort(members.begin(), members.end(), [&](std::uint32_t a, std::uint32_t b) {
+        return entries_[a].depth != entries_[b].depth ? entries_[a].depth > entries_[b].depth
+                                                      : a < b;
+    });
     Label const compare = fresh_label();
     bool const masks = !std::all_of(members.begin(), members.end(),
                                     [&](std::uint32_t member) { return is_masked(member); });

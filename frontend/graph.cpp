@@ -170,18 +170,19 @@ std::optional<Ref> Reading::relation(std::uint32_t index, bool negated, Span spa
             key.reach = std::max(key.reach, reach);
             key.needs = std::max(key.needs, needs);
         }
-        // A division by 0 ends the program whatever else is true.
         bool const divides = step.kind == Step::Kind::binary &&
                              (step.op == cbpf::Alu::div || step.op == cbpf::Alu::mod);
         bool const by_number = i > relation.begin &&
                                formula_.steps[i - 1].kind == Step::Kind::number &&
                                formula_.steps[i - 1].value != 0;
-        if (divides && !by_number) return std::nullopt;
+        key.divides = key.divides || (divides && !by_number);
     }
-    if (auto const solution = solve(formula_, relation)) {
+    constexpr std::size_t max_ranges = 2;  // calculating is shorter than searching in more
+    if (auto const solution = key.divides ? std::nullopt : solve(formula_, relation)) {
         if (solution->constant)
             return *solution->constant != negated ? Conditions::always : Conditions::never;
-        return in_set(solution->field, solution->mask, solution->set, negated, span);
+        if (solution->set.size() <= max_ranges)
+            return in_set(solution->field, solution->mask, solution->set, negated, span);
     }
     key.relation = known(index);
     if (!decision(formula_, relation, {})) return std::nullopt;
@@ -243,7 +244,7 @@ std::optional<Ref> Reading::run() {
 
 class Deciding {
   public:
-    explicit Deciding(Conditions& conditions) : conditions_(conditions) {}
+    Deciding(Conditions& conditions, bool deep) : conditions_(conditions), deep_(deep) {}
     std::optional<Graph> run(Ref whole);
 
   private:
@@ -262,6 +263,7 @@ class Deciding {
         std::uint32_t begin, end;  // pieces
     };
     Conditions& conditions_;
+    bool deep_;
     std::vector<std::uint32_t> states_;  // by condition
     std::vector<State> list_;
     std::vector<Conditions::Piece> pieces_;
@@ -269,7 +271,7 @@ class Deciding {
 };
 
 void Deciding::expand(Ref ref) {
-    auto const pieces = conditions_.split(ref, conditions_.first(ref));
+    auto const pieces = conditions_.split(ref, conditions_.first(ref), deep_);
     State const state{ref, u32(pieces_.size()), u32(pieces_.size() + pieces.size())};
     pieces_.insert(pieces_.end(), pieces.begin(), pieces.end());
     state_of(ref) = u32(list_.size());
@@ -336,13 +338,23 @@ std::optional<Graph> Deciding::run(Ref whole) {
 
 }  // namespace
 
-std::optional<Graph> decide(Formula const& formula) {
+// The graph in which later tests of a field are decided where it is read has the shortest paths; but
+// what follows may come several times in it.
+std::vector<Graph> decide(Formula const& formula) {
     constexpr std::size_t least_work = 100'000, work_per_node = 200;
-    if (formula.variables > 0) return std::nullopt;
+    std::vector<Graph> graphs;
+    if (formula.variables > 0) return graphs;
     Conditions conditions(least_work + work_per_node * formula.nodes.size());
     auto const whole = Reading(formula, conditions).run();
-    if (!whole) return std::nullopt;
-    return Deciding(conditions).run(*whole);
+    if (!whole) return graphs;
+    for (bool const deep : {true, false}) {
+        auto graph = Deciding(conditions, deep).run(*whole);
+        if (!graph) break;
+        simplify(*graph);
+        graphs.push_back(std::move(*graph));
+        if (graphs[0].nodes.size() <= graphs[0].keys.size()) break;
+    }
+    return graphs;
 }
 
 }  // namespace tamis::frontend

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "bpf/diagnostic.h"
@@ -34,11 +33,15 @@ struct Graph {
     Target root = reject;
 };
 
-// The graph accepts no packet on which the formula is not true in three-valued logic, where tests
-// of bytes behind the packet's end are unknown; and all that the formula, evaluated from left to
-// right, accepts.  Nothing when the formula is one that graphs are not made of (it assigns
-// variables, divides by what only the packet tells, reads what changes by itself), or when there
-// are too many cases: the time is bounded by a multiple of n log n.
-std::optional<Graph> decide(Formula const& formula);
+// Graphs of the formula, one or two, to choose from.  They accept no packet on which the formula is
+// not true in three-valued logic, where tests of bytes behind the packet's end are unknown; and all
+// that the formula, evaluated from left to right, accepts.  None when the formula is one that graphs
+// are not made of (it assigns variables, reads what changes by itself), or when there are too many
+// cases: the time is bounded by a multiple of n log n.
+std::vector<Graph> decide(Formula const& formula);
+
+// Takes tests out that are decided on every path that leads to them or change nothing, and makes
+// equal nodes one.
+void simplify(Graph& graph);
 
 }  // namespace tamis::frontend

@@ -1,0 +1,271 @@
+// A graph without what it does not need.  From the root on: what is known of fields at each node, so
+// that edges can lead past tests that are decided.  Then from the ends on: tests that change
+// nothing, and nodes that are equal.
+#include <algorithm>
+#include <span>
+
+#include "frontend/graph.h"
+
+namespace tamis::frontend {
+namespace {
+
+using Target = Graph::Target;
+using Piece = Graph::Piece;
+
+constexpr std::uint32_t all_ones = ~std::uint32_t{0};
+constexpr std::size_t max_facts = 16, max_ranges = 6;  // that are remembered
+constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
+
+// The values that a key can have.
+struct Fact {
+    std::uint32_t key;
+    std::vector<Interval> values;
+};
+struct Facts {
+    bool reached = false;
+    std::vector<Fact> list;
+};
+
+std::vector<Interval> union_of(std::vector<Interval> a, std::vector<Interval> const& b) {
+    a.insert(a.end(), b.begin(), b.end());
+    std::sort(a.begin(), a.end(),
+              [](Interval const& x, Interval const& y) { return x.low < y.low; });
+    std::size_t kept = 0;
+    for (Interval const& next : a) {
+        if (kept > 0 && (a[kept - 1].high == all_ones || next.low <= a[kept - 1].high + 1))
+            a[kept - 1].high = std::max(a[kept - 1].high, next.high);
+        else
+            a[kept++] = next;
+    }
+    a.resize(kept);
+    return a;
+}
+
+class Simplifying {
+  public:
+    explicit Simplifying(Graph& graph) : graph_(graph) {}
+
+    void run() {
+        thread();
+        merge();
+    }
+
+  private:
+    std::span<Piece> pieces_of(Graph::Node const& node) {
+        return std::span(graph_.pieces).subspan(node.begin, node.end - node.begin);
+    }
+    void thread();
+    void thread_node(std::uint32_t index);
+    Target resolved(Target target, std::uint32_t key, Interval values, Facts const& facts);
+    std::vector<Interval> known(std::uint32_t key, Facts const& facts) const;
+    Target where(Graph::Node const& node, std::vector<Interval> const& values);
+    void learn(Target target, Facts const& before, std::uint32_t key,
+               std::vector<Interval> const& values);
+    void merge();
+    bool changes_nothing(Graph::Node const& node, Target target) const;
+    void rebuild(std::vector<Target> const& places);
+
+    Graph& graph_;
+    std::vector<Facts> facts_;
+    std::vector<std::uint32_t> needs_;  // packets that are shorter are not accepted from here on
+};
+
+// ------------------------------------------------------------------------------- from the root on
+
+std::vector<Interval> Simplifying::known(std::uint32_t key, Facts const& facts) const {
+    for (Fact const& fact : facts.list)
+        if (fact.key == key) return fact.values;
+    // Bits of a field whose value is known.
+    Key const& wanted = graph_.keys[key];
+    if (wanted.mask == all_ones || wanted.relation != Key::no_relation) return {};
+    for (Fact const& fact : facts.list) {
+        Key const& other = graph_.keys[fact.key];
+        if (other.field != wanted.field || other.mask != all_ones ||
+            other.relation != Key::no_relation)
+            continue;
+        std::vector<Interval> values;
+        for (Interval const& range : fact.values) {
+            if (range.low != range.high) return {};
+            std::uint32_t const masked = range.low & wanted.mask;
+            values = union_of(std::move(values), {{masked, masked}});
+        }
+        return values;
+    }
+    return {};
+}
+
+// Where all these values lead; a node's own place where they do not agree.
+Target Simplifying::where(Graph::Node const& node, std::vector<Interval> const& values) {
+    auto const pieces = pieces_of(node);
+    auto const own = static_cast<Target>(&node - graph_.nodes.data());
+    Target target = own;
+    for (Interval const& range : values) {
+        auto piece = std::lower_bound(pieces.begin(), pieces.end(), range.low,
+                                      [](Piece const& p, std::uint32_t v) { return p.high < v; });
+        for (; piece != pieces.end() && piece->low <= range.high; ++piece) {
+            if (target != own && target != piece->target) return own;
+            target = piece->target;
+        }
+    }
+    return target;
+}
+
+Target Simplifying::resolved(Target target, std::uint32_t key, Interval values,
+                             Facts const& facts) {
+    while (!Graph::is_end(target)) {
+        Graph::Node const& node = graph_.nodes[target];
+        auto const set = node.key == key ? std::vector{values} : known(node.key, facts);
+        Target const next = set.empty() ? target : where(node, set);
+        if (next == target) return target;
+        target = next;
+    }
+    return target;
+}
+
+void Simplifying::learn(Target target, Facts const& before, std::uint32_t key,
+                        std::vector<Interval> const& values) {
+    if (Graph::is_end(target)) return;
+    Facts& facts = facts_[target];
+    if (!facts.reached) {
+        facts = before;
+        facts.reached = true;
+        std::erase_if(facts.list, [&](Fact const& f) { return f.key == key; });
+        if (facts.list.size() < max_facts && values.size() <= max_ranges)
+            facts.list.push_back({key, values});
+        return;
+    }
+    std::erase_if(facts.list, [&](Fact& fact) {
+        auto const set = fact.key == key ? values : known(fact.key, before);
+        if (set.empty()) return true;
+        fact.values = union_of(std::move(fact.values), set);
+        return fact.values.size() > max_ranges;
+    });
+}
+
+void Simplifying::thread_node(std::uint32_t index) {
+    Graph::Node const& node = graph_.nodes[index];
+    Facts const facts = facts_[index];
+    struct Edge {
+        Target target;
+        std::vector<Interval> values;
+    };
+    std::vector<Edge> edges;
+    for (Piece& piece : pieces_of(node)) {
+        piece.target = resolved(piece.target, node.key, {piece.low, piece.high}, facts);
+        if (Graph::is_end(piece.target)) continue;
+        auto edge = std::find_if(edges.begin(), edges.end(),
+                                 [&](Edge const& e) { return e.target == piece.target; });
+        if (edge == edges.end()) edge = edges.insert(edge, {piece.target, {}});
+        if (edge->values.size() <= max_ranges) edge->values.push_back({piece.low, piece.high});
+    }
+    for (Edge const& edge : edges) learn(edge.target, facts, node.key, edge.values);
+}
+
+void Simplifying::thread() {
+    // What reads every key once has nothing to find.
+    if (graph_.nodes.size() <= graph_.keys.size() || graph_.pieces.size() > 20'000) return;
+    facts_.assign(graph_.nodes.size(), {});
+    if (!Graph::is_end(graph_.root)) facts_[graph_.root].reached = true;
+    for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i)
+        if (facts_[i].reached) thread_node(i);
+}
+
+// ------------------------------------------------------------------------------- from the ends on
+
+// Whether a node that leads to one place only can be left out: nothing is accepted there, or what is
+// accepted has the bytes that this node reads.
+bool Simplifying::changes_nothing(Graph::Node const& node, Target target) const {
+    if (target == Graph::reject) return true;
+    Key const& key = graph_.keys[node.key];
+    if (key.divides) return false;
+    if (key.reach == 0) return true;
+    return key.reach != all_ones && !Graph::is_end(target) && needs_[target] >= key.reach;
+}
+
+void Simplifying::merge() {
+    std::size_t const count = graph_.nodes.size();
+    std::vector<Target> places(count);
+    needs_.assign(count, 0);
+    std::size_t size = 64;
+    while (size < 2 * count) size *= 2;
+    std::vector<std::uint32_t> table(size, all_ones);
+    auto const place = [&](Target t) { return Graph::is_end(t) ? t : places[t]; };
+    for (std::uint32_t i = u32(count); i-- > 0;) {
+        Graph::Node& node = graph_.nodes[i];
+        std::uint32_t end = node.begin;
+        std::uint32_t needs = all_ones;
+        std::uint32_t hash = node.key;
+        for (std::uint32_t p = node.begin; p < node.end; ++p) {
+            Piece piece = graph_.pieces[p];
+            piece.target = place(piece.target);
+            if (end > node.begin && graph_.pieces[end - 1].target == piece.target)
+                graph_.pieces[end - 1].high = piece.high;
+            else
+                graph_.pieces[end++] = piece;
+        }
+        node.end = end;
+        for (Piece const& piece : pieces_of(node)) {
+            if (piece.target != Graph::reject)
+                needs = std::min(needs, Graph::is_end(piece.target) ? 0 : needs_[piece.target]);
+            hash = (hash * 0x9e3779b1U ^ piece.low) * 0x85ebca6bU ^ piece.target;
+        }
+        needs_[i] = std::max(needs, graph_.keys[node.key].needs);
+        places[i] = i;
+        if (end - node.begin == 1 && changes_nothing(node, graph_.pieces[node.begin].target)) {
+            places[i] = graph_.pieces[node.begin].target;
+            continue;
+        }
+        std::size_t at = (hash ^ hash >> 15) & (size - 1);
+        for (; table[at] != all_ones; at = (at + 1) & (size - 1)) {
+            Graph::Node const& other = graph_.nodes[table[at]];
+            auto const a = pieces_of(node), b = pieces_of(other);
+            if (node.key != other.key || !std::equal(a.begin(), a.end(), b.begin(), b.end()))
+                continue;
+            places[i] = table[at];
+            break;
+        }
+        if (places[i] == i) table[at] = i;
+    }
+    graph_.root = place(graph_.root);
+    rebuild(places);
+}
+
+// Only what can be reached, in the same order.
+void Simplifying::rebuild(std::vector<Target> const& places) {
+    std::vector<bool> reached(graph_.nodes.size());
+    if (!Graph::is_end(graph_.root)) reached[graph_.root] = true;
+    for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
+        if (!reached[i]) continue;
+        for (Piece const& piece : pieces_of(graph_.nodes[i]))
+            if (!Graph::is_end(piece.target)) reached[piece.target] = true;
+    }
+    std::vector<Target> moved(graph_.nodes.size());
+    std::uint32_t kept = 0, end = 0;
+    for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i)
+        if (reached[i] && places[i] == i) moved[i] = kept++;
+    for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
+        if (!reached[i] || places[i] != i) continue;
+        Graph::Node node = graph_.nodes[i];
+        std::uint32_t const begin = end;
+        for (std::uint32_t p = node.begin; p < node.end; ++p) {
+            Piece piece = graph_.pieces[p];
+            if (!Graph::is_end(piece.target)) piece.target = moved[piece.target];
+            graph_.pieces[end++] = piece;
+        }
+        node.begin = begin;
+        node.end = end;
+        graph_.nodes[moved[i]] = node;
+    }
+    graph_.nodes.resize(kept);
+    graph_.pieces.resize(end);
+    if (!Graph::is_end(graph_.root)) graph_.root = moved[graph_.root];
+}
+
+}  // namespace
+
+void simplify(Graph& graph) {
+    Simplifying(graph).run();
+    Simplifying(graph).run();
+}
+
+}  // namespace tamis::frontend
