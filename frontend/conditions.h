@@ -26,8 +26,8 @@ struct Key {
     // The packet's bytes that are read, when those are at a place that is known now: all of them
     // lie before `reach`; a packet that is shorter than `needs` lacks one.
     std::uint32_t reach = 0, needs = 0;
-    // The relation divides by what only the packet tells.  By 0 it ends the program whatever else is
-    // true: it has to be evaluated exactly where the text does.
+    // The relation divides by what only the packet tells.  By 0 it ends the program whatever else
+    // is true: it has to be evaluated exactly where the text does.
     bool divides = false;
     bool operator==(Key const&) const = default;
 };

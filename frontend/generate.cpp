@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cassert>
 #include <map>
+#include <span>
+#include <utility>
 
 #include "frontend/arithmetic.h"
 #include "frontend/opcodes.h"
@@ -46,6 +48,8 @@ class Assembler {
     Assembler(std::uint32_t answer, Span whole) : answer_(answer), whole_(whole) {}
 
     void end(Label end) { bring_near(end); }  // where the program can end
+    // Instructions on the longest path from here on, if no jump is in between.
+    std::uint32_t height(Label label) { return label <= accept ? 1 : at(label).height; }
 
     void write(Block const& block, Insn const* code);
     cbpf::Program finish(Label start);
@@ -57,6 +61,7 @@ class Assembler {
     struct Known {
         Place begins = none;   // of the block
         Place nearest = none;  // the last written of its start and the jumps to it
+        std::uint32_t height = 0;
         Span span{};
     };
     struct SameBranch {
@@ -123,7 +128,10 @@ void Assembler::branch(Block const& block) {
 }
 
 void Assembler::write(Block const& block, Insn const* code) {
+    std::uint32_t const next =
+        block.branches ? 1 + std::max(height(block.yes), height(block.no)) : height(block.yes);
     at(block.label).span = block.span;
+    at(block.label).height = next + block.end - block.begin;
     if (!block.branches && block.begin == block.end && block.yes > accept) {
         at(block.label) = at(block.yes);
         return;
@@ -171,7 +179,8 @@ class Generating {
   private:
     struct Entry {
         bool reached = false;
-        std::uint32_t depth = 0;  // nodes before it, on the longest path
+        std::uint32_t depth =
+            0;  // about how many instructions stand before it, on the longest path
         Registers registers;
     };
     // A part of a comparison: values up to `high` lead to `target`, except for some.
@@ -205,6 +214,8 @@ class Generating {
     void tree(std::uint32_t index, Label label, bool masks);
     bool is_masked(std::uint32_t index) const;  // when the node begins
     void read_runs(Graph::Node const& node);
+    static std::size_t exceptions_end(std::span<Graph::Piece const> pieces, std::size_t begin,
+                                      Label target);
     void search(std::size_t begin, std::size_t end, Label label, Span span);
     void exceptions(Run const& run, std::uint32_t begin, std::uint32_t end, Label label, Span span);
     void comparison(Label label, Cond cond, std::uint32_t k, Label yes, Label no, Span span);
@@ -219,6 +230,7 @@ class Generating {
     std::vector<bool> written_;
     Label next_label_ = 0;
     std::vector<Insn> code_;
+    std::uint32_t pending_ = 0;  // where the code of the next block begins
     std::vector<Block> blocks_;  // of the node at hand, in order
     std::vector<Run> runs_;
     std::vector<Exception> exceptions_;
@@ -248,10 +260,17 @@ void Generating::follow_registers() {
         Graph::Node const& node = graph_.nodes[i];
         if (!entries_[i].reached) continue;
         Registers const registers = after(node, entries_[i].registers);
-        for (Graph::Piece const& piece : pieces_of(node)) {
+        // A chain of exceptions, or a tree of which all parts are as deep.
+        auto const pieces = pieces_of(node);
+        bool const chain = pieces.size() < 8;
+        std::uint32_t depth = entries_[i].depth + 2 + (chain ? 0 : 8);
+        for (Graph::Piece const& piece : pieces) {
+            bool const single = piece.low == piece.high;
+            if (chain && single) ++depth;
             if (Graph::is_end(piece.target)) continue;
             Entry& entry = entries_[piece.target];
-            entry.depth = std::max(entry.depth, entries_[i].depth + 1);
+            std::uint32_t const more = chain && !single ? u32(pieces.size() / 2) : 0;
+            entry.depth = std::max(entry.depth, single ? depth : entries_[i].depth + 2 + more);
             if (!entry.reached) {
                 entry.reached = true;
                 entry.registers = registers;
@@ -308,7 +327,7 @@ void Generating::group() {
 void Generating::comparison(Label label, Cond cond, std::uint32_t k, Label yes, Label no,
                             Span span) {
     blocks_.push_back({.label = label,
-                       .begin = u32(code_.size()),
+                       .begin = std::exchange(pending_, u32(code_.size())),
                        .end = u32(code_.size()),
                        .branches = true,
                        .code = op::branch(cond),
@@ -318,7 +337,7 @@ void Generating::comparison(Label label, Cond cond, std::uint32_t k, Label yes, 
                        .span = span});
 }
 
-// Pieces to runs: a single value between neighbours that lead to the same place is an exception.
+// Pieces to runs: single values between neighbours that lead to the same place are exceptions.
 void Generating::read_runs(Graph::Node const& node) {
     runs_.clear();
     exceptions_.clear();
@@ -330,15 +349,28 @@ void Generating::read_runs(Graph::Node const& node) {
             runs_.back().high = piece.high;
             continue;
         }
-        bool const single = piece.low == piece.high && !runs_.empty() && i + 1 < pieces.size() &&
-                            label_of(pieces[i + 1].target) == runs_.back().target;
-        if (single) {
-            exceptions_.push_back({piece.low, target});
-            ++runs_.back().exceptions;
-        } else {
+        std::size_t end = runs_.empty() ? i : exceptions_end(pieces, i, runs_.back().target);
+        if (end == i) {
             runs_.push_back({piece.low, piece.high, target, u32(exceptions_.size()), 0});
+            continue;
         }
+        for (; i < end; ++i) {
+            exceptions_.push_back({pieces[i].low, label_of(pieces[i].target)});
+            ++runs_.back().exceptions;
+        }
+        --i;
     }
+}
+
+// The first piece behind single values that leads to `target` again; `begin` where there is none.
+std::size_t Generating::exceptions_end(std::span<Graph::Piece const> pieces, std::size_t begin,
+                                       Label target) {
+    constexpr std::size_t in_a_row = 8;
+    for (std::size_t i = begin; i < std::min(pieces.size(), begin + in_a_row); ++i) {
+        if (i > begin && label_of(pieces[i].target) == target) return i;
+        if (pieces[i].low != pieces[i].high) return begin;
+    }
+    return begin;
 }
 
 // Values that lead elsewhere than the others around them: one after the other, or halves when many.
@@ -353,6 +385,14 @@ void Generating::exceptions(Run const& run, std::uint32_t begin, std::uint32_t e
         exceptions(run, middle, end, upper, span);
         return;
     }
+    // First what has the longest way to go; equal ends of such lists are one.
+    std::sort(exceptions_.begin() + begin, exceptions_.begin() + end,
+              [&](Exception const& a, Exception const& b) {
+                  auto const height_a = assembler_.height(a.target),
+                             height_b = assembler_.height(b.target);
+                  if (height_a != height_b) return height_a > height_b;
+                  return a.target != b.target ? a.target < b.target : a.value < b.value;
+              });
     for (std::uint32_t i = begin; i < end; ++i) {
         Label const next = i + 1 == end ? run.target : fresh_label();
         comparison(label, Cond::eq, exceptions_[i].value, exceptions_[i].target, next, span);
@@ -439,7 +479,7 @@ void Generating::tree(std::uint32_t index, Label label, bool masks) {
     std::uint32_t const mask = graph_.keys[node.key].mask;
     if (pieces.size() == 1) {
         blocks_.push_back({.label = label,
-                           .begin = u32(code_.size()),
+                           .begin = std::exchange(pending_, u32(code_.size())),
                            .end = u32(code_.size()),
                            .yes = label_of(pieces[0].target),
                            .span = node.span});
@@ -450,17 +490,7 @@ void Generating::tree(std::uint32_t index, Label label, bool masks) {
                    node.span);
         return;
     }
-    if (masks) {
-        Label const compare = fresh_label();
-        std::uint32_t const begin = u32(code_.size());
-        code(op::alu(Alu::and_), mask);
-        blocks_.push_back({.label = label,
-                           .begin = begin,
-                           .end = u32(code_.size()),
-                           .yes = compare,
-                           .span = node.span});
-        label = compare;
-    }
+    if (masks) code(op::alu(Alu::and_), mask);
     read_runs(node);
     search(0, runs_.size(), label, node.span);
 }
@@ -469,6 +499,7 @@ void Generating::flush() {
     for (std::size_t i = blocks_.size(); i-- > 0;) assembler_.write(blocks_[i], code_.data());
     blocks_.clear();
     code_.clear();
+    pending_ = 0;
 }
 
 void Generating::node(std::uint32_t index) {
@@ -487,9 +518,15 @@ void Generating::node(std::uint32_t index) {
         return entries_[a].depth != entries_[b].depth ? entries_[a].depth > entries_[b].depth
                                                       : a < b;
     });
-    Label const compare = fresh_label();
     bool const masks = !std::all_of(members.begin(), members.end(),
                                     [&](std::uint32_t member) { return is_masked(member); });
+    if (members.size() == 1) {
+        written_[index] = true;
+        load(index);
+        tree(index, label_of(index), masks);
+        return flush();
+    }
+    Label const compare = fresh_label();
     tree(index, compare, masks);
     flush();
     for (std::uint32_t const member : members) {

@@ -338,8 +338,8 @@ std::optional<Graph> Deciding::run(Ref whole) {
 
 }  // namespace
 
-// The graph in which later tests of a field are decided where it is read has the shortest paths; but
-// what follows may come several times in it.
+// The graph in which later tests of a field are decided where it is read has the shortest paths;
+// but what follows may come several times in it.
 std::vector<Graph> decide(Formula const& formula) {
     constexpr std::size_t least_work = 100'000, work_per_node = 200;
     std::vector<Graph> graphs;

@@ -35,9 +35,9 @@ struct Graph {
 
 // Graphs of the formula, one or two, to choose from.  They accept no packet on which the formula is
 // not true in three-valued logic, where tests of bytes behind the packet's end are unknown; and all
-// that the formula, evaluated from left to right, accepts.  None when the formula is one that graphs
-// are not made of (it assigns variables, reads what changes by itself), or when there are too many
-// cases: the time is bounded by a multiple of n log n.
+// that the formula, evaluated from left to right, accepts.  None when the formula is one that
+// graphs are not made of (it assigns variables, reads what changes by itself), or when there are
+// too many cases: the time is bounded by a multiple of n log n.
 std::vector<Graph> decide(Formula const& formula);
 
 // Takes tests out that are decided on every path that leads to them or change nothing, and makes

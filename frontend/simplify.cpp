@@ -1,5 +1,5 @@
-// A graph without what it does not need.  From the root on: what is known of fields at each node, so
-// that edges can lead past tests that are decided.  Then from the ends on: tests that change
+// A graph without what it does not need.  From the root on: what is known of fields at each node,
+// so that edges can lead past tests that are decided.  Then from the ends on: tests that change
 // nothing, and nodes that are equal.
 #include <algorithm>
 #include <span>
@@ -172,8 +172,8 @@ void Simplifying::thread() {
 
 // ------------------------------------------------------------------------------- from the ends on
 
-// Whether a node that leads to one place only can be left out: nothing is accepted there, or what is
-// accepted has the bytes that this node reads.
+// Whether a node that leads to one place only can be left out: nothing is accepted there, or what
+// is accepted has the bytes that this node reads.
 bool Simplifying::changes_nothing(Graph::Node const& node, Target target) const {
     if (target == Graph::reject) return true;
     Key const& key = graph_.keys[node.key];

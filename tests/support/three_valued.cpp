@@ -23,7 +23,7 @@ class Evaluation {
     Evaluation(Formula const& formula, runtime::Packet const& packet, runtime::Rules rules)
         : formula_(formula), packet_(packet), rules_(rules) {}
 
-    Truth run();
+    Truth run() { return tree(formula_.nodes.size() - 1); }
     bool divided_by_zero = false;
 
   private:
@@ -38,15 +38,17 @@ class Evaluation {
         Number const first = load(header, 1);
         return first ? Number(4 * (*first & 15)) : std::nullopt;
     }
+    Truth tree(std::size_t i);
     Number field(Field const& field) const;
     Number load_at(Field const& field, std::uint32_t index) const;
     Number apply(Alu op, std::uint32_t a, std::uint32_t b);
     Number value(std::uint32_t begin, std::uint32_t end);
-    static Truth compare(Cond cond, Number a, Number b);
+    Truth compare(Cond cond, Number a, Number b);
 
     Formula const& formula_;
     runtime::Packet const& packet_;
     runtime::Rules rules_;
+    bool unknown_ = false;  // something was
 };
 
 Number Evaluation::field(Field const& field) const {
@@ -90,7 +92,7 @@ Number Evaluation::apply(Alu op, std::uint32_t a, std::uint32_t b) {
         case Alu::div:
         case Alu::mod:
             if (b == 0) {
-                divided_by_zero = true;
+                divided_by_zero = divided_by_zero || !unknown_;
                 return std::nullopt;
             }
             return op == Alu::div ? a / b : a % b;
@@ -139,7 +141,10 @@ Number Evaluation::value(std::uint32_t begin, std::uint32_t end) {
 }
 
 Truth Evaluation::compare(Cond cond, Number a, Number b) {
-    if (!a || !b) return Truth::unknown;
+    if (!a || !b) {
+        unknown_ = true;
+        return Truth::unknown;
+    }
     bool holds = false;
     switch (cond) {
         case Cond::eq:
@@ -158,48 +163,42 @@ Truth Evaluation::compare(Cond cond, Number a, Number b) {
     return holds ? Truth::yes : Truth::no;
 }
 
-Truth Evaluation::run() {
+// The tree that ends at node i.
+Truth Evaluation::tree(std::size_t i) {
     using Kind = Formula::Kind;
-    std::vector<Truth> truths(formula_.nodes.size());  // of the trees that end there
-    for (std::size_t i = 0; i < truths.size(); ++i) {
-        Formula::Node const& node = formula_.nodes[i];
-        switch (node.kind) {
-            case Kind::test: {
-                frontend::Test const& test = formula_.tests[node.index];
-                Number const content = field(test.field);
-                truths[i] = compare(test.cond, content ? Number(*content & test.mask) : content,
-                                    test.value);
-                break;
-            }
-            case Kind::relation: {
-                frontend::Relation const& relation = formula_.relations[node.index];
-                Number const left = value(relation.begin, relation.middle);
-                truths[i] = compare(relation.cond, left, value(relation.middle, relation.end));
-                break;
-            }
-            case Kind::assignment:
-                assert(false && "formulas with variables have another judge");
-                break;
-            case Kind::constant:
-                truths[i] = node.index != 0 ? Truth::yes : Truth::no;
-                break;
-            case Kind::negation:
-                truths[i] = static_cast<Truth>(2 - static_cast<int>(truths[i - 1]));
-                break;
-            case Kind::conjunction:
-            case Kind::disjunction: {
-                bool const all = node.kind == Kind::conjunction;
-                truths[i] = all ? Truth::yes : Truth::no;
-                for (std::size_t child = i; child > i + 1 - node.size;) {
-                    Truth const truth = truths[--child];
-                    truths[i] = all ? std::min(truths[i], truth) : std::max(truths[i], truth);
-                    child -= formula_.nodes[child].size - 1;
-                }
-                break;
-            }
+    Formula::Node const& node = formula_.nodes[i];
+    switch (node.kind) {
+        case Kind::test: {
+            frontend::Test const& test = formula_.tests[node.index];
+            Number const content = field(test.field);
+            return compare(test.cond, content ? Number(*content & test.mask) : content, test.value);
         }
+        case Kind::relation: {
+            frontend::Relation const& relation = formula_.relations[node.index];
+            Number const left = value(relation.begin, relation.middle);
+            return compare(relation.cond, left, value(relation.middle, relation.end));
+        }
+        case Kind::assignment:
+            assert(false && "formulas with variables have another judge");
+            break;
+        case Kind::constant:
+            return node.index != 0 ? Truth::yes : Truth::no;
+        case Kind::negation:
+            return static_cast<Truth>(2 - static_cast<int>(tree(i - 1)));
+        case Kind::conjunction:
+        case Kind::disjunction:
+            break;
     }
-    return truths.back();
+    std::vector<std::size_t> operands;  // the last first
+    for (std::size_t child = i; child > i + 1 - node.size; child -= formula_.nodes[child].size - 1)
+        operands.push_back(--child);
+    bool const all = node.kind == Kind::conjunction;
+    Truth truth = all ? Truth::yes : Truth::no;
+    for (auto operand = operands.rbegin(); operand != operands.rend(); ++operand) {
+        truth = all ? std::min(truth, tree(*operand)) : std::max(truth, tree(*operand));
+        if (truth == (all ? Truth::no : Truth::yes)) break;
+    }
+    return truth;
 }
 
 }  // namespace
