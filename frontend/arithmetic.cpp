@@ -263,8 +263,10 @@ struct Sides {
     std::uint32_t left, right;
     Cond cond;
     bool negated = false;
+    bool exchanged = false;
 
     void exchange() {
+        exchanged = !exchanged;
         std::swap(left, right);
         if (cond == Cond::eq) return;
         cond = cond == Cond::gt ? Cond::ge : Cond::gt;
@@ -450,7 +452,8 @@ class Coding {
     Coding(Values const& values, Registers const& before)
         : values_(values), before_(before), x_(before.x) {}
 
-    std::optional<Decision> run(Sides sides);
+    std::optional<Calculation> run(Sides sides);
+    std::optional<Calculation> run(std::uint32_t i);
 
   private:
     NeedOfX need(std::uint32_t i) const;
@@ -595,18 +598,18 @@ void Coding::binary(Value const& v) {
     code(op::alu(v.op) | op::with_x);
 }
 
-std::optional<Decision> Coding::run(Sides sides) {
-    Insn branch;
-    if (values_.is_number(sides.right)) {
-        value(sides.left);
-        branch = {op::branch(sides.cond), 0, 0, values_[sides.right].number};
-    } else {
-        std::uint32_t a = sides.left, b = sides.right;
-        if (into_registers(a, b, true)) sides.exchange();
-        branch = {static_cast<std::uint16_t>(op::branch(sides.cond) | op::with_x), 0, 0, 0};
-    }
+std::optional<Calculation> Coding::run(Sides sides) {
+    std::uint32_t a = sides.left, b = sides.right;
+    if (into_registers(a, b, true)) sides.exchange();
     if (failed_) return std::nullopt;
-    return Decision{std::move(code_), branch, sides.negated, {std::nullopt, x_}};
+    auto const opcode = static_cast<std::uint16_t>(op::branch(sides.cond) | op::with_x);
+    return Calculation{std::move(code_), {opcode, 0, 0, 0}, sides.negated, {std::nullopt, x_}};
+}
+
+std::optional<Calculation> Coding::run(std::uint32_t i) {
+    value(i);
+    if (failed_) return std::nullopt;
+    return Calculation{std::move(code_), {}, false, {std::nullopt, x_}};
 }
 
 }  // namespace
@@ -626,12 +629,23 @@ std::optional<Solution> solve(Formula const& formula, Relation const& relation) 
     return solve_byte(values, sides);
 }
 
-std::optional<Decision> decision(Formula const& formula, Relation const& relation,
-                                 Registers const& before) {
+std::optional<Comparison> compared(Formula const& formula, Relation const& relation) {
     if (relation.end - relation.begin > max_steps) return std::nullopt;
     Values values(formula);
     Sides const sides = sides_of(values, relation);
-    return Coding(values, before).run(sides);
+    if (!values.is_number(sides.right) || values.is_number(sides.left)) return std::nullopt;
+    auto set = values_that_hold(sides.cond, values[sides.right].number, sides.negated);
+    bool const left = !sides.exchanged;
+    return Comparison{left ? relation.begin : relation.middle,
+                      left ? relation.middle : relation.end, std::move(set)};
+}
+
+std::optional<Calculation> calculation(Formula const& formula, Relation const& relation, bool value,
+                                       Registers const& before) {
+    if (relation.end - relation.begin > max_steps) return std::nullopt;
+    Values values(formula);
+    Sides const sides = sides_of(values, relation);
+    return value ? Coding(values, before).run(sides.left) : Coding(values, before).run(sides);
 }
 
 }  // namespace tamis::frontend

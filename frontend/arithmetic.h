@@ -34,14 +34,23 @@ struct Solution {
 };
 std::optional<Solution> solve(Formula const& formula, Relation const& relation);
 
-struct Decision {
-    std::vector<cbpf::Insn> code;
-    cbpf::Insn branch;  // without targets
-    bool negated;       // the branch is taken where the relation does not hold
-    Registers after;
+// A relation between a value and a number: where the value's steps are, and the numbers for which
+// it holds.
+struct Comparison {
+    std::uint32_t begin, end;
+    std::vector<Interval> set;  // in order, without overlaps
 };
-// All fields of the relation are read, in some order.  Nothing when too many results wait.
-std::optional<Decision> decision(Formula const& formula, Relation const& relation,
-                                 Registers const& before);
+std::optional<Comparison> compared(Formula const& formula, Relation const& relation);
+
+// Code that leaves a relation's value in A, or that makes a branch of the whole relation.  All its
+// fields are read, in some order.  Nothing when too many results wait.
+struct Calculation {
+    std::vector<cbpf::Insn> code;
+    cbpf::Insn branch{};   // without targets
+    bool negated = false;  // the branch is taken where the relation does not hold
+    Registers after{};
+};
+std::optional<Calculation> calculation(Formula const& formula, Relation const& relation, bool value,
+                                       Registers const& before);
 
 }  // namespace tamis::frontend

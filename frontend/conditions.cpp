@@ -10,7 +10,6 @@ using Ref = Conditions::Ref;
 using Kind = Conditions::Kind;
 
 constexpr std::uint32_t all_ones = ~std::uint32_t{0};
-constexpr std::size_t searched = 32;  // groups that an operand can join, from the last on
 
 constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
 
@@ -57,7 +56,8 @@ std::vector<Interval> complement(std::vector<Interval> const& set, std::uint32_t
 
 // ------------------------------------------------------------------------------ terms, each once
 
-Conditions::Conditions(std::size_t work) : table_(64, all_ones), work_(work) {
+Conditions::Conditions(std::size_t work, std::size_t searched)
+    : table_(64, all_ones), work_(work), searched_(searched) {
     terms_.resize(2);  // never and always
     terms_[always].key = terms_[never].key = all_ones;
 }
@@ -202,7 +202,7 @@ bool Conditions::Joining::is_bit_test(Ref ref) const {
 bool Conditions::Joining::add_bit_test(Ref ref) {
     if (!is_bit_test(ref)) return false;
     Key const& tested = c_.keys_[term(ref).key];
-    std::size_t const end = groups_.size() > searched ? groups_.size() - searched : 0;
+    std::size_t const end = groups_.size() > c_.searched_ ? groups_.size() - c_.searched_ : 0;
     for (std::size_t i = groups_.size(); i-- > end;) {
         Group& group = groups_[i];
         if (group.divides) break;
@@ -256,7 +256,7 @@ void Conditions::Joining::put_into(Group& group, Ref ref) {
 void Conditions::Joining::put(Ref ref) {
     if (add_bit_test(ref)) return;
     Term const& operand = term(ref);
-    std::size_t const end = groups_.size() > searched ? groups_.size() - searched : 0;
+    std::size_t const end = groups_.size() > c_.searched_ ? groups_.size() - c_.searched_ : 0;
     for (std::size_t i = groups_.size(); i-- > end;) {
         Group& group = groups_[i];
         if (group.divides) break;

@@ -22,6 +22,7 @@ struct Key {
     Field field{};
     std::uint32_t mask = ~std::uint32_t{0};
     std::uint32_t relation = no_relation;
+    bool value = false;  // what is tested is the number on one side of the relation
     std::uint32_t max = ~std::uint32_t{0};  // its largest value
     // The packet's bytes that are read, when those are at a place that is known now: all of them
     // lie before `reach`; a packet that is shorter than `needs` lacks one.
@@ -50,7 +51,8 @@ class Conditions {
         bool operator==(Piece const&) const = default;
     };
 
-    explicit Conditions(std::size_t work);
+    // `work` bounds the time; operands join one of as many that stand before them as `searched`.
+    explicit Conditions(std::size_t work, std::size_t searched = 32);
 
     std::uint32_t key(Key const& key);
     // `set` is in order, without overlaps.
@@ -114,7 +116,7 @@ class Conditions {
     std::vector<Ref> operands_;
     std::vector<Interval> intervals_;
     std::vector<Ref> table_;
-    std::size_t work_;
+    std::size_t work_, searched_;
 };
 
 }  // namespace tamis::frontend

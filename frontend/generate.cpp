@@ -245,7 +245,7 @@ bool Generating::is_bit_test(Graph::Node const& node) const {
 Registers Generating::after(Graph::Node const& node, Registers registers) {
     Key const& key = graph_.keys[node.key];
     if (key.relation != Key::no_relation)
-        return decision(formula_, formula_.relations[key.relation], registers)->after;
+        return calculation(formula_, formula_.relations[key.relation], key.value, registers)->after;
     bool const keeps = is_bit_test(node) || pieces_of(node).size() == 1;
     registers.a = {key.field, keeps ? all_ones : key.mask};
     if (key.field.base == Base::transport) registers.x = key.field.header;
@@ -345,6 +345,12 @@ void Generating::read_runs(Graph::Node const& node) {
     for (std::size_t i = 0; i < pieces.size(); ++i) {
         Graph::Piece const& piece = pieces[i];
         Label const target = label_of(piece.target);
+        if (i == 0 && piece.high == 0 && pieces.size() > 1 && pieces[1].low != pieces[1].high) {
+            exceptions_.push_back({0, target});
+            runs_.push_back({0, pieces[1].high, label_of(pieces[1].target), 0, 1});
+            ++i;
+            continue;
+        }
         if (!runs_.empty() && runs_.back().target == target) {
             runs_.back().high = piece.high;
             continue;
@@ -358,7 +364,7 @@ void Generating::read_runs(Graph::Node const& node) {
             exceptions_.push_back({pieces[i].low, label_of(pieces[i].target)});
             ++runs_.back().exceptions;
         }
-        --i;
+        runs_.back().high = pieces[--i].high;
     }
 }
 
@@ -366,11 +372,12 @@ void Generating::read_runs(Graph::Node const& node) {
 std::size_t Generating::exceptions_end(std::span<Graph::Piece const> pieces, std::size_t begin,
                                        Label target) {
     constexpr std::size_t in_a_row = 8;
-    for (std::size_t i = begin; i < std::min(pieces.size(), begin + in_a_row); ++i) {
+    std::size_t i = begin;
+    for (; i < std::min(pieces.size(), begin + in_a_row); ++i) {
         if (i > begin && label_of(pieces[i].target) == target) return i;
         if (pieces[i].low != pieces[i].high) return begin;
     }
-    return begin;
+    return i == pieces.size() ? i : begin;
 }
 
 // Values that lead elsewhere than the others around them: one after the other, or halves when many.
@@ -413,10 +420,7 @@ void Generating::search(std::size_t begin, std::size_t end, Label label, Span sp
     };
     Label const lower = entry(begin, middle), upper = entry(middle, end);
     std::uint32_t const bound = runs_[middle].low;
-    if (middle - begin == 1 && end - middle == 1 && bound == 1)
-        comparison(label, Cond::eq, 0, lower, upper, span);
-    else
-        comparison(label, Cond::ge, bound, upper, lower, span);
+    comparison(label, Cond::ge, bound, upper, lower, span);
     if (middle - begin > 1 || runs_[begin].exceptions > 0) search(begin, middle, lower, span);
     if (end - middle > 1 || runs_[middle].exceptions > 0) search(middle, end, upper, span);
 }
@@ -451,16 +455,27 @@ bool Generating::load(std::uint32_t index) {
 
 void Generating::relation(std::uint32_t index) {
     Graph::Node const& node = graph_.nodes[index];
+    Key const& key = graph_.keys[node.key];
     auto const pieces = pieces_of(node);
-    auto const chosen = decision(formula_, formula_.relations[graph_.keys[node.key].relation],
-                                 entries_[index].registers);
-    Block block{.label = label_of(index), .begin = u32(code_.size()), .span = node.span};
+    auto const chosen = calculation(formula_, formula_.relations[key.relation], key.value,
+                                    entries_[index].registers);
     code_.insert(code_.end(), chosen->code.begin(), chosen->code.end());
-    block.end = u32(code_.size());
+    if (key.value) {
+        Insn const last = code_.back();
+        bool const bits =
+            pieces.size() == 2 && pieces[0].high == 0 && last.code == op::alu(Alu::and_);
+        if (!bits) return tree(index, label_of(index), false);
+        code_.pop_back();
+        return comparison(label_of(index), Cond::set, last.k, label_of(pieces[1].target),
+                          label_of(pieces[0].target), node.span);
+    }
+    Block block{.label = label_of(index),
+                .end = u32(code_.size()),
+                .branches = pieces.size() > 1,
+                .code = chosen->branch.code,
+                .k = chosen->branch.k,
+                .span = node.span};
     Label const holds = label_of(pieces.back().target), fails = label_of(pieces.front().target);
-    block.branches = true;
-    block.code = chosen->branch.code;
-    block.k = chosen->branch.k;
     block.yes = chosen->negated ? fails : holds;
     block.no = chosen->negated ? holds : fails;
     blocks_.push_back(block);

@@ -67,11 +67,14 @@ class Reading {
     std::optional<Ref> relation(std::uint32_t index, bool negated, Span span);
     std::optional<Ref> in_set(Field const& field, std::uint32_t mask, std::vector<Interval> set,
                               bool negated, Span span);
-    std::uint32_t known(std::uint32_t index);
+    std::uint32_t known(std::uint32_t index, std::uint32_t begin, std::uint32_t end);
 
     Formula const& formula_;
     Conditions& conditions_;
-    std::vector<std::uint32_t> relations_;
+    struct Seen {
+        std::uint32_t relation, begin, end;
+    };
+    std::vector<Seen> seen_;
 };
 
 // What metadata there is that two reads in a row may see differently, that depends on registers, or
@@ -141,20 +144,25 @@ std::optional<Ref> Reading::test(Test const& test, bool negated, Span span) {
     return in_set(test.field, mask, passing(test.cond, test.value, mask), negated, span);
 }
 
-// The same relation written before, if it was.
-std::uint32_t Reading::known(std::uint32_t index) {
+// A relation whose steps from `begin` to `end` are those of this one, and that asks as much: this
+// one or one that was written before.
+std::uint32_t Reading::known(std::uint32_t index, std::uint32_t begin, std::uint32_t end) {
     constexpr std::size_t remembered = 16;
-    auto const& relations = formula_.relations;
     auto const& steps = formula_.steps;
-    Relation const& one = relations[index];
-    for (std::size_t i = 0; i < std::min(remembered, relations_.size()); ++i) {
-        Relation const& other = relations[relations_[relations_.size() - 1 - i]];
-        if (one.cond == other.cond && one.middle - one.begin == other.middle - other.begin &&
-            std::equal(steps.begin() + one.begin, steps.begin() + one.end,
-                       steps.begin() + other.begin, steps.begin() + other.end))
-            return relations_[relations_.size() - 1 - i];
+    std::size_t const count = std::min(remembered, seen_.size());
+    Relation const& one = formula_.relations[index];
+    bool const whole = begin == one.begin && end == one.end;
+    for (std::size_t i = 0; i < count; ++i) {
+        Seen const& seen = seen_[seen_.size() - 1 - i];
+        Relation const& other = formula_.relations[seen.relation];
+        bool const same = !whole || (seen.begin == other.begin && seen.end == other.end &&
+                                     one.cond == other.cond &&
+                                     one.middle - one.begin == other.middle - other.begin);
+        if (same && std::equal(steps.begin() + begin, steps.begin() + end,
+                               steps.begin() + seen.begin, steps.begin() + seen.end))
+            return seen.relation;
     }
-    relations_.push_back(index);
+    seen_.push_back({index, begin, end});
     return index;
 }
 
@@ -184,8 +192,16 @@ std::optional<Ref> Reading::relation(std::uint32_t index, bool negated, Span spa
         if (solution->set.size() <= max_ranges)
             return in_set(solution->field, solution->mask, solution->set, negated, span);
     }
-    key.relation = known(index);
-    if (!decision(formula_, relation, {})) return std::nullopt;
+    auto comparison = compared(formula_, relation);
+    key.value = comparison.has_value();
+    key.relation = comparison ? known(index, comparison->begin, comparison->end)
+                              : known(index, relation.begin, relation.end);
+    if (!calculation(formula_, relation, key.value, {})) return std::nullopt;
+    if (comparison) {
+        key.max = all_ones;
+        if (negated) invert(comparison->set, all_ones);
+        return conditions_.test(conditions_.key(key), comparison->set, span);
+    }
     std::uint32_t const holds = negated ? 0 : 1;
     return conditions_.test(conditions_.key(key), {{holds, holds}}, span);
 }
@@ -336,23 +352,35 @@ std::optional<Graph> Deciding::run(Ref whole) {
     return finish(whole);
 }
 
+bool reads_each_key_once(Graph const& graph) {
+    std::vector<bool> seen(graph.keys.size());
+    for (Graph::Node const& node : graph.nodes) {
+        if (seen[node.key]) return false;
+        seen[node.key] = true;
+    }
+    return true;
+}
+
 }  // namespace
 
 // The graph in which later tests of a field are decided where it is read has the shortest paths;
-// but what follows may come several times in it.
+// but what follows may come several times in it.  The others are closer to the text.
 std::vector<Graph> decide(Formula const& formula) {
-    constexpr std::size_t least_work = 100'000, work_per_node = 200;
+    constexpr std::size_t least_work = 100'000, work_per_node = 200, enough = 2000;
+    struct Variant {
+        bool deep;
+        std::size_t searched;
+    };
     std::vector<Graph> graphs;
     if (formula.variables > 0) return graphs;
-    Conditions conditions(least_work + work_per_node * formula.nodes.size());
-    auto const whole = Reading(formula, conditions).run();
-    if (!whole) return graphs;
-    for (bool const deep : {true, false}) {
-        auto graph = Deciding(conditions, deep).run(*whole);
-        if (!graph) break;
+    for (Variant const variant : {Variant{true, 32}, Variant{false, 32}, Variant{false, 1}}) {
+        Conditions conditions(least_work + work_per_node * formula.nodes.size(), variant.searched);
+        auto const whole = Reading(formula, conditions).run();
+        auto graph = whole ? Deciding(conditions, variant.deep).run(*whole) : std::nullopt;
+        if (!graph) return graphs;
         simplify(*graph);
         graphs.push_back(std::move(*graph));
-        if (graphs[0].nodes.size() <= graphs[0].keys.size()) break;
+        if (graphs[0].nodes.size() > enough || reads_each_key_once(graphs[0])) return graphs;
     }
     return graphs;
 }
