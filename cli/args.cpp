@@ -4,6 +4,7 @@
 #include <map>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 namespace tamis::cli {
 namespace {
@@ -11,7 +12,10 @@ namespace {
 // tcpdump's -O means no optimisation; compilers' spellings of the levels are understood too.
 std::map<std::string, std::string> const levels = {{"-O0", "-O"}, {"-O1", ""}};
 
-bool takes_value(CLI::Option const& option) { return option.get_items_expected_max() > 0; }
+// How many arguments an option takes, each time that it is given.
+unsigned values_of(CLI::Option const& option) {
+    return static_cast<unsigned>(std::max(0, option.get_items_expected_min()));
+}
 
 Diagnostic unknown(std::string const& arg) {
     return {"unknown option '" + escape(arg) + "'",
@@ -19,24 +23,25 @@ Diagnostic unknown(std::string const& arg) {
             {{"an expression that begins with '-' goes behind '--'", std::nullopt}}};
 }
 
-// Whether the argument is one or more known options, and whether the next argument is the last
-// one's value.
+// Whether the argument is one or more known options, and how many of the next arguments are the
+// last one's values.
 struct Reading {
-    bool known, wants_next;
+    bool known;
+    unsigned wants_next;
 };
 Reading read_option(CLI::App const& app, std::string const& arg) {
     if (arg.starts_with("--")) {
         auto const equals = arg.find('=');
         CLI::Option const* option = app.get_option_no_throw(arg.substr(0, equals));
-        if (!option) return {false, false};
-        return {true, takes_value(*option) && equals == arg.npos};
+        if (!option) return {false, 0};
+        return {true, equals == arg.npos ? values_of(*option) : 0};
     }
     for (std::size_t i = 1; i < arg.size(); ++i) {
         CLI::Option const* option = app.get_option_no_throw(std::string("-") + arg[i]);
-        if (!option) return {false, false};
-        if (takes_value(*option)) return {true, i + 1 == arg.size()};
+        if (!option) return {false, 0};
+        if (values_of(*option) > 0) return {true, i + 1 == arg.size() ? 1U : 0U};
     }
-    return {true, false};
+    return {true, 0};
 }
 
 }  // namespace
@@ -59,10 +64,14 @@ Result<SplitArgs> split(CLI::App const& app, std::vector<std::string> const& arg
         auto const [known, wants_next] = read_option(app, arg);
         if (!known) return fail(unknown(arg));
         out.options.push_back(arg);
-        if (!wants_next) continue;
-        if (++i == args.size())
-            return fail({"option '" + escape(arg) + "' wants a value", std::nullopt, {}});
-        out.options.push_back(args[i]);
+        for (unsigned n = 0; n < wants_next; ++n) {
+            if (++i == args.size())
+                return fail({fmt::format("option '{}' wants {}", escape(arg),
+                                         wants_next == 1 ? "a value" : "two values"),
+                             std::nullopt,
+                             {}});
+            out.options.push_back(args[i]);
+        }
     }
     out.words.assign(args.begin() + static_cast<std::ptrdiff_t>(std::min(i, args.size())),
                      args.end());

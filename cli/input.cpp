@@ -153,13 +153,31 @@ void InputOptions::add_to(CLI::App& app) {
     app.add_flag("--werror", strict, "warnings are errors");
 }
 
+namespace {
+
+Result<frontend::Options> frontend_options(InputOptions const& options, int link_type,
+                                           Context context) {
+    auto const netmask = parse_netmask(options.netmask);
+    if (!netmask) return fail(netmask.error());
+    auto const chosen = parse_context(options.context, context);
+    if (!chosen) return fail(chosen.error());
+    return frontend::Options{.link_type = link_type,
+                             .context = *chosen,
+                             .snaplen = options.snaplen,
+                             .netmask = *netmask,
+                             .optimise = !options.unoptimised,
+                             .protochain_max = options.protochain_max,
+                             .names = options.no_names ? nullptr : &frontend::system_names(),
+                             .names_first = options.system_names};
+}
+
+}  // namespace
+
 tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type,
                                         Context context) {
     auto source = read_source(options);
     if (!source) return tl::unexpected(report(source.error()));
-    auto const netmask = parse_netmask(options.netmask);
-    if (!netmask) return tl::unexpected(report(netmask.error()));
-    auto const chosen = parse_context(options.context, context);
+    auto const chosen = frontend_options(options, link_type, context);
     if (!chosen) return tl::unexpected(report(chosen.error()));
 
     Input input{std::move(*source), {}, {}};
@@ -169,15 +187,7 @@ tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_ty
         input.program = std::move(*program);
         return input;
     }
-    auto compiled = frontend::compile(
-        input.source.text, {.link_type = link_type,
-                            .context = *chosen,
-                            .snaplen = options.snaplen,
-                            .netmask = *netmask,
-                            .optimise = !options.unoptimised,
-                            .protochain_max = options.protochain_max,
-                            .names = options.no_names ? nullptr : &frontend::system_names(),
-                            .names_first = options.system_names});
+    auto compiled = frontend::compile(input.source.text, *chosen);
     if (!compiled) return tl::unexpected(report(compiled.error(), input.source));
     input.program = std::move(compiled->program);
     input.warnings = std::move(compiled->warnings);
@@ -186,6 +196,16 @@ tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_ty
         if (!options.quiet) complain(render(warning, input.source, Severity::warning));
     }
     return input;
+}
+
+tl::expected<frontend::Formula, Exit> read_formula(InputOptions const& options,
+                                                   Source const& source, int link_type,
+                                                   Context context) {
+    auto const chosen = frontend_options(options, link_type, context);
+    if (!chosen) return tl::unexpected(report(chosen.error()));
+    auto formula = frontend::formula(source.text, *chosen);
+    if (!formula) return tl::unexpected(report(formula.error(), source));
+    return std::move(*formula);
 }
 
 }  // namespace tamis::cli

@@ -48,4 +48,9 @@ struct Input {
 tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type,
                                         frontend::Context context);
 
+// The formula of a text that compiled with these options.
+tl::expected<frontend::Formula, Exit> read_formula(InputOptions const& options,
+                                                   Source const& source, int link_type,
+                                                   frontend::Context context);
+
 }  // namespace tamis::cli

@@ -22,6 +22,8 @@ constexpr Verb verbs[] = {
     {"match", "the packets of a capture file that an expression matches", cli::match, false},
     {"attach", "run a filter at a hook of the kernel and count", cli::attach, true},
     {"check", "our translation of a filter beside the running kernel's own", cli::check, true},
+    {"prove", "a filter or two of them for every packet, or a packet that differs", cli::prove,
+     false},
 };
 
 std::string usage() {
@@ -30,8 +32,9 @@ std::string usage() {
     return text +
            "\n`tamis VERB --help` lists a verb's options; `--version` prints the version.\n"
            "Expressions are tcpdump's: tamis compile -d 'tcp port 80'\n"
-           "Exit: 0 success or a match, 1 no match, 2 bad usage or input, 3 refused by the "
-           "system.\n";
+           "Exit: 0 success or a match, 1 no match or a difference, 2 bad usage or input, 3 "
+           "refused\n"
+           "by the system or undecided.\n";
 }
 
 Exit run(std::vector<std::string> const& args) {

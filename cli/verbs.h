@@ -12,5 +12,6 @@ Exit compile(std::vector<std::string> const& args);
 Exit match(std::vector<std::string> const& args);
 Exit attach(std::vector<std::string> const& args);
 Exit check(std::vector<std::string> const& args);
+Exit prove(std::vector<std::string> const& args);
 
 }  // namespace tamis::cli

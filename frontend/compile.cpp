@@ -37,16 +37,14 @@ std::optional<cbpf::Program> optimised(Formula const& formula, std::uint32_t acc
     return best;
 }
 
-}  // namespace
-
-Result<Compiled> compile(std::string_view text, Options const& options) {
+// The formula of a text that is not empty; none of an empty one.
+Result<std::optional<Resolved>> read(std::string_view text, Options const& options) {
     if (auto const good = check(options); !good) return fail(good.error());
 
     // words and operators
     auto const tokens = lex(text);
     if (!tokens) return fail(tokens.error());
-    Span const whole{0, static_cast<std::uint32_t>(text.size())};
-    if (tokens->front().kind == Kind::end) return match_everything(options, whole);
+    if (tokens->front().kind == Kind::end) return std::nullopt;
 
     // how they nest
     auto const tree = parse(text, *tokens);
@@ -55,12 +53,32 @@ Result<Compiled> compile(std::string_view text, Options const& options) {
     // what they ask of a packet
     auto resolved = resolve(text, *tokens, *tree, options);
     if (!resolved) return fail(std::move(resolved.error()));
+    return std::move(*resolved);
+}
+
+}  // namespace
+
+Result<Compiled> compile(std::string_view text, Options const& options) {
+    Span const whole{0, static_cast<std::uint32_t>(text.size())};
+    auto read_text = read(text, options);
+    if (!read_text) return fail(std::move(read_text.error()));
+    std::optional<Resolved>& resolved = *read_text;
+    if (!resolved) return match_everything(options, whole);
 
     // how a classic machine finds out
     std::optional<cbpf::Program> program;
     if (options.optimise) program = optimised(resolved->formula, options.snaplen, whole);
     if (!program) program = lower(resolved->formula, options.snaplen, whole);
     return Compiled{std::move(*program), std::move(resolved->warnings)};
+}
+
+Result<Formula> formula(std::string_view text, Options const& options) {
+    auto resolved = read(text, options);
+    if (!resolved) return fail(std::move(resolved.error()));
+    if (*resolved) return std::move((*resolved)->formula);
+    Formula all;
+    all.add(true, {});
+    return all;
 }
 
 }  // namespace tamis::frontend

@@ -12,6 +12,7 @@
 #include "bpf/cbpf.h"
 #include "bpf/link_types.h"
 #include "bpf/result.h"
+#include "frontend/formula.h"
 #include "frontend/names.h"
 
 namespace tamis::frontend {
@@ -40,6 +41,10 @@ struct Compiled {
 // unoptimised program (snaplen or 0).  Spans point into `text`.  Jumps of the result fit classic
 // BPF whatever its size; its length is not limited.
 Result<Compiled> compile(std::string_view text, Options const& options);
+
+// What `text` asks of a packet, before any instruction is chosen: for proofs and other readers.
+// An empty text asks for nothing and is true.  Fails where compile() does.
+Result<Formula> formula(std::string_view text, Options const& options);
 
 inline constexpr std::size_t max_text = std::size_t{16} << 20;  // bytes of filter text
 inline constexpr std::size_t max_word = std::size_t{64} << 10;  // bytes of one word

@@ -112,9 +112,24 @@ struct CaptureWriter::Handle {
 };
 
 Result<CaptureWriter> CaptureWriter::create(std::string const& path, CaptureReader const& like) {
+    return create(path, like.handle_->pcap);
+}
+
+Result<CaptureWriter> CaptureWriter::create(std::string const& path, int link_type,
+                                            std::uint32_t snaplen) {
+    std::unique_ptr<pcap_t, void (*)(pcap_t*)> const source(
+        pcap_open_dead_with_tstamp_precision(link_type, static_cast<int>(snaplen),
+                                             PCAP_TSTAMP_PRECISION_NANO),
+        &pcap_close);
+    if (!source) return fail(cannot_write(shown_name(path, "standard output"), ENOMEM));
+    return create(path, source.get());
+}
+
+// `pcap` is a pcap_t, which the header does not know.
+Result<CaptureWriter> CaptureWriter::create(std::string const& path, void* pcap) {
     auto handle = std::make_shared<Handle>();
     handle->name = shown_name(path, "standard output");
-    pcap_t* const source = like.handle_->pcap;
+    auto* const source = static_cast<pcap_t*>(pcap);
 
     struct stat from {
     }, to{};

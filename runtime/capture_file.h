@@ -38,12 +38,15 @@ class CaptureWriter {
   public:
     static Result<CaptureWriter> create(std::string const& path,
                                         CaptureReader const& like);  // `-` is standard output
+    static Result<CaptureWriter> create(std::string const& path, int link_type,
+                                        std::uint32_t snaplen);
     Result<void> write(Record const& record);
     Result<void> flush();
     Result<void> close();  // flushes; the destructor does not report
 
   private:
     struct Handle;
+    static Result<CaptureWriter> create(std::string const& path, void* source);
     explicit CaptureWriter(std::shared_ptr<Handle> handle) : handle_(std::move(handle)) {}
     std::shared_ptr<Handle> handle_;
 };

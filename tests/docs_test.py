@@ -101,6 +101,12 @@ class Json(unittest.TestCase):
         seen |= self.check(output("match", "-r", str(ROOT / "examples/capture.pcap"), "--json", "arp"))
         self.assertEqual(seen, {"program", "kernel_form", "packet", "match"})
 
+    def test_prove(self):
+        lines = output("prove", "--json", "--disjoint", "ip", "tcp")
+        if not lines:
+            self.skipTest("built without a solver")
+        self.assertEqual(self.check(lines), {"proof"})
+
     def test_check(self):
         self.need_root()
         seen = self.check(output("check", "--json", "tcp port 80") + output("check", "--json", "--random", "9"))

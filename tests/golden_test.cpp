@@ -2,7 +2,6 @@
 // tests/support/golden.h.
 #include "tests/support/golden.h"
 
-#include <charconv>
 #include <sstream>
 
 #include <fmt/core.h>
@@ -16,6 +15,7 @@
 #include "frontend/lex.h"
 #include "frontend/parse.h"
 #include "runtime/cbpf_vm.h"
+#include "tests/support/corpus.h"
 #include "tests/support/packet_spec.h"
 #include "translator/kernel_form.h"
 #include "translator/translate.h"
@@ -38,42 +38,10 @@ Source source_of(Case const& c) {
     return {"filter", c.input("filter").value_or("")};
 }
 
-// `options`: words as `tamis compile` has options.  Unoptimised without the word `optimised`, so that
-// cases about the language stay as they are when the optimiser learns something.
-tl::expected<frontend::Options, std::string> options_of(Case const& c) {
-    frontend::Options options{.optimise = false};
-    std::istringstream words(c.input("options").value_or(""));
-    for (std::string word; words >> word;) {
-        auto const equals = word.find('=');
-        std::string const key = word.substr(0, equals);
-        std::string const value = equals == word.npos ? "" : word.substr(equals + 1);
-        LinkType const* const link = find_link_type(value);
-        std::uint32_t number = 0;
-        bool const numeric =
-            std::from_chars(value.data(), value.data() + value.size(), number, 10).ptr ==
-            value.data() + value.size();
-        if (key == "optimised" && value.empty())
-            options.optimise = true;
-        else if (key == "link" && link)
-            options.link_type = link->number;
-        else if (key == "snaplen" && numeric)
-            options.snaplen = number;
-        else if (key == "protochain" && numeric)
-            options.protochain_max = number;
-        else if (key == "prefix" && numeric && number >= 1 && number <= 32)
-            options.netmask = ~std::uint32_t{0} << (32 - number);
-        else
-            return wrong(fmt::format(
-                "unknown option '{}': optimised, link=NAME, snaplen=N, prefix=N, protochain=N",
-                word));
-    }
-    return options;
-}
-
 // The program of a filter or of an assembly text.  The outer error is a mistake in the case.
 tl::expected<Result<frontend::Compiled>, std::string> compiled(Case const& c,
                                                                std::string const& text) {
-    auto const options = options_of(c);
+    auto const options = test::options_of(c);
     if (!options) return wrong(options.error());
     if (!c.input("asm")) return frontend::compile(text, *options);
     auto program = cbpf::read(text);

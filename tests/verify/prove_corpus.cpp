@@ -1,0 +1,132 @@
+// Proves the translation of every filter of the repository at every hook, and of random ones.
+//
+//     prove_corpus [--random N] [--seed S] [--jobs J] [--timeout SECONDS]
+//
+// With --random: N generated expressions instead of the repository's.  Exit 1 when anything was not
+// proved.
+#include <atomic>
+#include <charconv>
+#include <cstdio>
+#include <mutex>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "bpf/cbpf_text.h"
+#include "bpf/ebpf_text.h"
+#include "tests/support/corpus.h"
+#include "tests/support/random_expr.h"
+#include "translator/translate.h"
+#include "verify/prove.h"
+
+namespace {
+
+using namespace tamis;
+using Clock = std::chrono::steady_clock;
+
+struct Settings {
+    std::size_t random = 0, jobs = 2, timeout = 60;
+    std::uint64_t seed = 1;
+} settings;
+
+// What was seen; workers add to it.
+struct Report {
+    std::mutex mutex;
+    std::vector<double> milliseconds;
+    std::size_t proofs = 0, by_terms = 0, failures = 0, dead = 0, with_dead = 0;
+
+    void add(std::string const& what, verify::Proof const& proof, double took) {
+        std::lock_guard const lock(mutex);
+        milliseconds.push_back(took);
+        ++proofs;
+        if (proof.by_terms) ++by_terms;
+        dead += proof.dead.size();
+        if (!proof.dead.empty()) ++with_dead;
+        if (took > 3000) fmt::print("{:.0f} ms: {}\n", took, what);
+        if (proof.outcome == verify::Outcome::proved) return;
+        if (++failures > 10) return;
+        fmt::print("NOT PROVED: {}\n  {}\n", what, proof.reason);
+        if (!proof.counterexample) return;
+        verify::Counterexample const& c = *proof.counterexample;
+        fmt::print("  {}, instruction {}\n  {} bytes: {:02x}\n", c.broken,
+                   c.insn ? int(*c.insn) : -1, c.packet.bytes.size(),
+                   fmt::join(c.packet.bytes, ""));
+        for (std::string const& run : c.runs) fmt::print("  {}\n", run);
+    }
+};
+
+void prove(test::CorpusFilter const& filter, Report& report) {
+    auto const program = test::program_of(filter);
+    if (!program) return;
+    for (HookRow const& hook : hooks()) {
+        translator::Options options;
+        options.hook = hook.hook;
+        options.match = {find_action(hook, hook.match), 0};
+        options.no_match = {find_action(hook, hook.no_match), 0};
+        auto const translated = translator::translate(*program, options);
+        if (!translated) continue;  // metadata that the hook lacks
+        auto const begin = Clock::now();
+        verify::Proof const proof = verify::prove_translation(
+            *program, *translated, options, {.timeout = std::chrono::seconds(settings.timeout)});
+        double const took = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+        report.add(fmt::format("{}: {}: '{}'", hook.name, filter.name, filter.text.substr(0, 200)),
+                   proof, took);
+    }
+}
+
+std::vector<test::CorpusFilter> filters() {
+    if (settings.random == 0) {
+        auto all = test::corpus(TAMIS_SOURCE_ROOT);
+        if (all) return std::move(*all);
+        fmt::print(stderr, "{}\n", all.error());
+        std::exit(2);
+    }
+    std::vector<test::CorpusFilter> out;
+    test::RandomExpressions expressions(settings.seed);
+    for (std::size_t i = 0; i < settings.random; ++i)
+        out.push_back({fmt::format("seed {}", settings.seed), expressions.next(), {}, false});
+    return out;
+}
+
+template <class T>
+bool take(int argc, char** argv, std::string_view name, T& value) {
+    for (int i = 1; i + 1 < argc; i += 2) {
+        std::string_view const text = argv[i + 1];
+        if (argv[i] == name)
+            return std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc{};
+    }
+    return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc % 2 == 0 || !take(argc, argv, "--random", settings.random) ||
+        !take(argc, argv, "--seed", settings.seed) || !take(argc, argv, "--jobs", settings.jobs) ||
+        !take(argc, argv, "--timeout", settings.timeout)) {
+        fmt::print(stderr, "usage: {} [--random N] [--seed S] [--jobs J] [--timeout SECONDS]\n",
+                   argv[0]);
+        return 2;
+    }
+    std::vector<test::CorpusFilter> const all = filters();
+    Report report;
+    std::atomic<std::size_t> next = 0;
+    std::vector<std::thread> workers;
+    auto const begin = Clock::now();
+    for (std::size_t i = 0; i < settings.jobs; ++i)
+        workers.emplace_back([&] {
+            for (std::size_t at = next++; at < all.size(); at = next++) prove(all[at], report);
+        });
+    for (std::thread& worker : workers) worker.join();
+    std::vector<double>& times = report.milliseconds;
+    if (times.empty()) return 1;
+    std::sort(times.begin(), times.end());
+    fmt::print(
+        "{} filters, {} proofs, {} not proved; {} already equal as terms; {} blocks that "
+        "nothing reaches, in {} programs\n",
+        all.size(), report.proofs, report.failures, report.by_terms, report.dead, report.with_dead);
+    fmt::print("median {:.1f} ms, p99 {:.1f} ms, max {:.1f} ms; {:.1f} s in all\n",
+               times[times.size() / 2], times[times.size() * 99 / 100], times.back(),
+               std::chrono::duration<double>(Clock::now() - begin).count());
+    return report.failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,265 @@
+#include "verify/prove.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "runtime/ebpf_vm.h"
+#include "verify/formula_truth.h"
+#include "verify/question.h"
+#include "verify/symbolic_cbpf.h"
+#include "verify/symbolic_ebpf.h"
+
+namespace tamis::verify {
+namespace {
+
+using runtime::Rules;
+
+Proof undecided(std::string reason) {
+    Proof proof;
+    proof.reason = std::move(reason);
+    return proof;
+}
+
+std::string_view name_of(Rules rules) {
+    return rules == Rules::kernel ? "the kernel's rule" : "libpcap's rule";
+}
+
+std::uint32_t play(cbpf::Program const& program, ConcretePacket const& packet, Rules rules) {
+    return runtime::run(program.insns, packet.view(), rules);
+}
+
+// ------------------------------------------------------------------------------------ translation
+
+// What the program has to return and to count, as translator::Options say it.
+struct Wanted {
+    Term result;      // 32 bits
+    Term redirected;  // 32 bits
+};
+
+Wanted wanted(Terms& t, ClassicRun const& classic, translator::Options const& o) {
+    auto const value = [&](Action const& action) {
+        bool const whole = action.name->arg == Arg::bytes && action.argument == 0;
+        if (whole) return classic.verdict;
+        return t.constant(action.name->arg == Arg::bytes
+                              ? action.argument
+                              : static_cast<std::uint32_t>(action.name->code),
+                          32);
+    };
+    auto const interface = [&](Action const& action) {
+        return t.constant(action.name->arg == Arg::interface ? action.argument : 0, 32);
+    };
+    return {t.ite(classic.accepts, value(o.match), value(o.no_match)),
+            t.ite(classic.accepts, interface(o.match), interface(o.no_match))};
+}
+
+// One packet more under the right index, and its bytes; the entry that was there is not known.
+void counting_clauses(Question& q, ClassicRun const& classic, ExtendedRun const& run) {
+    Terms& t = q.terms;
+    Term const index = t.ite(classic.accepts, t.constant(translator::counter_matched, 32),
+                             t.constant(translator::counter_passed, 32));
+    Term counted = t.truth(false), twice = t.truth(false), wrong = t.truth(false);
+    for (MapAccess const& access : run.maps) {
+        twice = t.or_(twice, t.and_(access.made, counted));
+        counted = t.or_(counted, access.made);
+        q.clause("the packet is counted as what it is",
+                 t.and_(access.made, t.not_(t.eq(access.key, index))), access.insn);
+        Term const amounts[] = {t.constant(1, 64), t.zext(q.packet.length(), 64)};
+        Term right = t.truth(access.fields.size() == 2);
+        for (std::size_t i = 0; i < access.fields.size() && i < 2; ++i) {
+            auto const& field = access.fields[i];
+            right = t.and_(right, t.truth(field.offset == static_cast<std::int32_t>(8 * i)));
+            right = t.and_(right, t.eq(field.after, t.add(field.before, amounts[i])));
+        }
+        wrong = t.or_(wrong, t.and_(access.made, t.not_(right)));
+    }
+    q.clause("every packet is counted", t.not_(counted));
+    q.clause("no packet is counted twice", twice);
+    q.clause("a count grows by one packet and its bytes", wrong);
+}
+
+std::string shown(Result<std::uint64_t> const& result) {
+    return result ? fmt::format("{}", static_cast<std::uint32_t>(*result)) : result.error().message;
+}
+
+// Runs both programs on a packet.  `options` are null for a filter alone.
+Question::Replay replay(cbpf::Program const& classic, ebpf::Program const& extended,
+                        HookRow const& hook, translator::Options const* options,
+                        ConcretePacket const& packet) {
+    std::uint32_t const verdict = play(classic, packet, Rules::kernel);
+    runtime::MapMemory maps = runtime::map_memory(extended);
+    auto const result = runtime::run(extended, hook, packet.view(), maps);
+    Question::Replay out;
+    out.runs.push_back(fmt::format("classic program, interpreted: {}", verdict));
+    out.runs.push_back(fmt::format("eBPF program, interpreted: {}", shown(result)));
+    std::uint32_t expected = verdict;
+    if (options) {
+        Action const& action = verdict != 0 ? options->match : options->no_match;
+        if (action.name->arg != Arg::bytes) {
+            expected = static_cast<std::uint32_t>(action.name->code);
+            out.runs.push_back(fmt::format("expected: '{}', {}", action.name->name, expected));
+        } else if (action.argument != 0) {
+            expected = action.argument;
+        }
+    }
+    out.differs = !result || static_cast<std::uint32_t>(*result) != expected;
+    if (out.differs || !options || !options->stats || maps.empty()) return out;
+    // Equal actions: the counters tell.
+    std::size_t const index =
+        verdict != 0 ? translator::counter_matched : translator::counter_passed;
+    std::size_t const size = maps[0].size() / 2;
+    out.differs = maps[0][index * size] != 1 || maps[0][(1 - index) * size] != 0;
+    out.runs.push_back(
+        fmt::format("counters, packets passed and matched: {} and {}", maps[0][0], maps[0][size]));
+    return out;
+}
+
+// Blocks for which no packet can be found.  One packet shows many blocks to be alive.
+Result<std::vector<DeadBlock>> dead_blocks(Question& q, ebpf::Program const& extended,
+                                           ClassicRun const& classic, ExtendedRun const& run) {
+    std::vector<Term> roots = classic.reached;
+    for (Block const& block : run.blocks) roots.push_back(block.reached);
+    Evaluation evaluation(q.terms, roots);
+    std::vector<bool> alive(run.blocks.size(), false), reached(classic.reached.size(), false);
+    auto const look = [&](Term condition) {
+        ConcretePacket packet;
+        Answer const answer = q.find(condition, &packet);
+        if (answer != Answer::yes) return answer;
+        evaluation.run(q.packet.valuation(packet));
+        for (std::size_t i = 0; i < alive.size(); ++i)
+            if (evaluation[run.blocks[i].reached] != 0) alive[i] = true;
+        for (std::size_t i = 0; i < reached.size(); ++i)
+            if (evaluation[classic.reached[i]] != 0) reached[i] = true;
+        return answer;
+    };
+    std::vector<DeadBlock> dead;
+    for (std::size_t i = run.blocks.size(); i-- > 0;) {
+        if (alive[i]) continue;
+        Answer const answer = look(run.blocks[i].reached);
+        if (answer == Answer::yes) continue;
+        std::uint32_t const insn = run.blocks[i].insn, from = extended.origin[insn].classic;
+        if (answer == Answer::no && from != ebpf::Origin::none && !reached[from] &&
+            look(classic.reached[from]) == Answer::no)
+            continue;  // the classic program is dead there, too
+        if (answer == Answer::unknown)
+            return fail({fmt::format("not decided whether instruction {} can be reached", insn),
+                         std::nullopt,
+                         {}});
+        dead.push_back({insn, from});
+    }
+    std::reverse(dead.begin(), dead.end());
+    return dead;
+}
+
+Proof prove(cbpf::Program const& classic, ebpf::Program const& extended, HookRow const& hook,
+            translator::Options const* translation, ProveOptions const& options) {
+    Question q(Rules::kernel, &hook, options);
+    auto const one = run_symbolically(classic.insns, q.terms, q.packet);
+    if (!one) return undecided(one.error().message);
+    auto const other = run_symbolically(extended, hook, q.terms, q.packet);
+    if (!other) return undecided(other.error().message);
+
+    Terms& t = q.terms;
+    for (Obligation const& o : other->obligations) q.clause("no access is out of bounds (" + o.what + ")", o.broken, o.insn);
+    Wanted const want =
+        translation ? wanted(t, *one, *translation) : Wanted{one->verdict, t.constant(0, 32)};
+    q.clause("the program returns what the classic program's verdict asks for",
+             t.not_(t.eq(t.low(other->result, 32), want.result)));
+    q.clause("packets are redirected to the interface that was named",
+             t.not_(t.eq(other->redirected, want.redirected)));
+    if (translation && translation->stats) counting_clauses(q, *one, *other);
+    q.truncated(one->out_of_bounds);
+
+    Proof proof = q.ask([&](ConcretePacket const& packet) {
+        return replay(classic, extended, hook, translation, packet);
+    });
+    if (proof.outcome != Outcome::proved || !options.blocks) return proof;
+    auto dead = dead_blocks(q, extended, *one, *other);
+    if (!dead) return undecided(dead.error().message);
+    proof.dead = std::move(*dead);
+    return proof;
+}
+
+}  // namespace
+
+bool can_prove() { return Solver::available(); }
+
+Proof prove_translation(cbpf::Program const& classic, ebpf::Program const& extended,
+                        translator::Options const& translation, ProveOptions const& options) {
+    return prove(classic, extended, row(translation.hook), &translation, options);
+}
+
+Proof prove_filter(cbpf::Program const& classic, ebpf::Program const& extended, HookRow const& hook,
+                   ProveOptions const& options) {
+    return prove(classic, extended, hook, nullptr, options);
+}
+
+// ------------------------------------------------------------------------------- classic programs
+
+Proof prove_optimisation(frontend::Formula const& formula, std::uint32_t accept,
+                         cbpf::Program const& unoptimised, cbpf::Program const& optimised,
+                         Rules rules, ProveOptions const& options) {
+    Question q(rules, nullptr, options);
+    auto const before = run_symbolically(unoptimised.insns, q.terms, q.packet);
+    if (!before) return undecided(before.error().message);
+    auto const after = run_symbolically(optimised.insns, q.terms, q.packet);
+    if (!after) return undecided(after.error().message);
+    Truth const truth = truth_of(formula, q.terms, q.packet);
+
+    Terms& t = q.terms;
+    q.clause("(a) equal verdicts where no load of the unoptimised program is outside the packet",
+             t.and_(t.not_(before->out_of_bounds), t.not_(t.eq(before->verdict, after->verdict))));
+    q.clause("(b) what the unoptimised program accepts, the optimised one accepts",
+             t.and_(before->accepts, t.not_(after->accepts)));
+    Term const true_text = t.and_(truth.yes, t.not_(truth.divided_by_zero));
+    q.clause("(c) what the optimised program accepts is true in the text",
+             t.and_(after->accepts, t.not_(true_text)));
+    q.clause("an accepted packet's verdict is the snapshot length",
+             t.and_(after->accepts, t.not_(t.eq(after->verdict, t.constant(accept, 32)))));
+    q.truncated(before->out_of_bounds);
+    q.prefer(t.not_(before->out_of_bounds));
+    return q.ask([&](ConcretePacket const& packet) {
+        std::uint32_t const x = play(unoptimised, packet, rules),
+                            y = play(optimised, packet, rules);
+        return Question::Replay{{fmt::format("unoptimised, {}: {}", name_of(rules), x),
+                                 fmt::format("optimised, {}: {}", name_of(rules), y)},
+                                x != y};
+    });
+}
+
+Proof prove_relation(cbpf::Program const& first, cbpf::Program const& second, Relation relation,
+                     Rules rules, ProveOptions const& options) {
+    Question q(rules, nullptr, options);
+    auto const one = run_symbolically(first.insns, q.terms, q.packet);
+    if (!one) return undecided(one.error().message);
+    auto const other = run_symbolically(second.insns, q.terms, q.packet);
+    if (!other) return undecided(other.error().message);
+
+    Terms& t = q.terms;
+    switch (relation) {
+        case Relation::equal:
+            q.clause("both give the same verdict", t.not_(t.eq(one->verdict, other->verdict)));
+            break;
+        case Relation::implies:
+            q.clause("what the first accepts, the second accepts",
+                     t.and_(one->accepts, t.not_(other->accepts)));
+            break;
+        case Relation::disjoint:
+            q.clause("no packet is accepted by both", t.and_(one->accepts, other->accepts));
+            break;
+    }
+    Term const outside = t.or_(one->out_of_bounds, other->out_of_bounds);
+    q.truncated(outside);
+    q.prefer(t.not_(outside));
+    return q.ask([&](ConcretePacket const& packet) {
+        std::uint32_t const x = play(first, packet, rules), y = play(second, packet, rules);
+        bool const differs = relation == Relation::equal     ? x != y
+                             : relation == Relation::implies ? x != 0 && y == 0
+                                                             : x != 0 && y != 0;
+        return Question::Replay{{fmt::format("first program, {}: {}", name_of(rules), x),
+                                 fmt::format("second program, {}: {}", name_of(rules), y)},
+                                differs};
+    });
+}
+
+}  // namespace tamis::verify

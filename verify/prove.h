@@ -1,0 +1,95 @@
+// Proofs: that two programs agree on every packet there can be, or a packet on which they do not.
+//
+//     programs --symbolic_cbpf, symbolic_ebpf--> terms over one packet_model --solver--> Proof
+//
+// What is modelled and what is trusted is written down in docs/prove.md.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bpf/cbpf.h"
+#include "bpf/ebpf.h"
+#include "bpf/hooks.h"
+#include "bpf/result.h"
+#include "frontend/formula.h"
+#include "runtime/cbpf_vm.h"
+#include "translator/translate.h"
+#include "verify/packet_model.h"
+
+namespace tamis::verify {
+
+enum class Outcome : std::uint8_t {
+    proved,
+    refuted,    // by the counterexample
+    undecided,  // for the reason given
+};
+
+// A packet that breaks what was to be proved, the shortest found, with as few bytes other than 0
+// as can be.  It was run by the interpreters, and they differ.
+struct Counterexample {
+    ConcretePacket packet;
+    std::string broken;                   // what was to hold
+    std::optional<std::uint32_t> insn{};  // of the eBPF program, where one of its accesses is it
+    bool truncated = false;               // a load lies outside the packet in one of the programs
+    // A line for every run: who ran what, and the verdict.
+    std::vector<std::string> runs{};
+};
+
+// Code that no packet reaches, although one reaches the classic instruction that it stands for.
+struct DeadBlock {
+    std::uint32_t insn;
+    std::uint32_t classic;  // or ebpf::Origin::none
+};
+
+struct Proof {
+    Outcome outcome = Outcome::undecided;
+    std::string reason{};  // of `undecided`
+    std::optional<Counterexample> counterexample{};
+    std::vector<DeadBlock> dead{};  // of a translation
+    std::size_t terms = 0;          // what the question was made of
+    bool by_terms = false;          // already its terms were the same; no solver was asked
+};
+
+struct ProveOptions {
+    std::chrono::milliseconds timeout{60'000};
+    bool blocks = true;           // look for dead code, too
+    bool simplify = true;         // without: terms as the instructions say them
+    std::string* smt2 = nullptr;  // gets the question as SMT-LIB 2: unsat means proved
+};
+
+// Whether this build can prove anything, and what to install if it cannot.
+bool can_prove();
+inline constexpr std::string_view prover_missing =
+    "this build has no solver; install libz3-dev and build again";
+
+// Translation: on every packet the extended program does what translate() was asked for with
+// these options, and makes no access outside the packet.  Kernel's rule.
+Proof prove_translation(cbpf::Program const& classic, ebpf::Program const& extended,
+                        translator::Options const& translation, ProveOptions const& options = {});
+
+// The same for a filter alone, as translate_filter() makes it: r0 is the classic verdict.
+Proof prove_filter(cbpf::Program const& classic, ebpf::Program const& extended, HookRow const& hook,
+                   ProveOptions const& options = {});
+
+// Optimisation.  (a) Where no load of the unoptimised program is outside the packet, verdicts are
+// equal; (b) what it accepts the optimised program accepts; (c) what that accepts, the formula
+// says is true; and then its verdict is `accept`.
+Proof prove_optimisation(frontend::Formula const& formula, std::uint32_t accept,
+                         cbpf::Program const& unoptimised, cbpf::Program const& optimised,
+                         runtime::Rules rules, ProveOptions const& options = {});
+
+// Two classic programs, both for the same packets.
+enum class Relation : std::uint8_t {
+    equal,     // the same verdict
+    implies,   // what the first accepts, the second accepts
+    disjoint,  // no packet is accepted by both
+};
+// Counterexamples where no load is outside the packet come first: the others are a matter of
+// packets that were cut off.
+Proof prove_relation(cbpf::Program const& first, cbpf::Program const& second, Relation relation,
+                     runtime::Rules rules, ProveOptions const& options = {});
+
+}  // namespace tamis::verify

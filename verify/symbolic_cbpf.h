@@ -1,0 +1,45 @@
+// A classic program run on a packet that is not known.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "bpf/cbpf.h"
+#include "bpf/result.h"
+#include "verify/packet_model.h"
+
+namespace tamis::verify {
+
+struct ClassicRun {
+    Term verdict;               // 32 bits
+    Term accepts;               // the verdict is not 0
+    Term out_of_bounds;         // a load outside the packet ended the program
+    std::vector<Term> reached;  // per instruction: it is executed
+};
+
+// Instructions are taken in order, and where paths meet their states become one: what is computed
+// grows with the program and not with the number of its paths.  The rules are the packet model's.
+// `program` must have passed cbpf::check.  An error: an ancillary that depends on more than the
+// packet (nlattr).
+Result<ClassicRun> run_symbolically(std::span<cbpf::Insn const> program, Terms& terms,
+                                    PacketModel& packet);
+
+// Results of alternatives: the value of whichever condition is true, 0 for none.  Equal values are
+// kept together.
+class Outcomes {
+  public:
+    Outcomes(Terms& terms, unsigned width) : t_(terms), width_(width) {}
+    void add(Term condition, Term value);
+    Term value() const;
+    Term nonzero() const;
+
+  private:
+    struct Outcome {
+        Term condition, value;
+    };
+    Terms& t_;
+    unsigned width_;
+    std::vector<Outcome> outcomes_;
+};
+
+}  // namespace tamis::verify
