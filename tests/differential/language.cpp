@@ -289,7 +289,8 @@ Run::Run(Settings const& settings) : settings_(settings) {
             if (!line.empty() && line[0] != '#') listed_.push_back(line);
         settings_.expressions = listed_.size() * settings_.link_types.size();
     }
-    std::size_t const each = settings_.expressions / settings_.link_types.size();
+    std::size_t const kinds = settings_.link_types.size();
+    std::size_t const each = (settings_.expressions + kinds - 1) / kinds;
     for (std::size_t at = 0; at < each; at += share_size)
         for (int const link_type : settings_.link_types)
             shares_.push_back({link_type, at / share_size, std::min(share_size, each - at)});
@@ -330,7 +331,7 @@ void Run::share(Share const& share) {
     tallies_[share.link_type] += tally;
 }
 
-// Each row's example differs, and the row knows of it.
+// Each row's example differs, with the packets of some seed, and the row knows of it.
 bool Run::rows_are_true() {
     bool all = true;
     for (Difference const& row : differences()) {
@@ -338,9 +339,15 @@ bool Run::rows_are_true() {
         Oracle oracle(row.link_type);
         Tally ignored;
         std::vector<Probe> const none;
-        Comparison comparison(oracle, row.link_type, settings_, none, ignored);
         std::string const example(row.example);
-        if (!comparison.run(example, false).empty() && comparison.run(example).empty()) continue;
+        bool differs = false, known = true;
+        Settings settings = settings_;
+        for (settings.seed = 1; settings.seed <= 100 && !differs; ++settings.seed) {
+            Comparison comparison(oracle, row.link_type, settings, none, ignored);
+            differs = !comparison.run(example, false).empty();
+            known = known && comparison.run(example).empty();
+        }
+        if (differs && known) continue;
         fmt::print("the row '{}' is not true of '{}'\n", row.name, example);
         all = false;
     }

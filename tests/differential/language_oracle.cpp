@@ -142,6 +142,12 @@ bool divides_or_shifts(Text const& text, std::vector<Edit>&) {
     return false;
 }
 
+// Of a test that libpcap computes, also in its other words.
+bool is_computed(Token const& token) {
+    bool const compares = token.kind >= Kind::lt && token.kind <= Kind::ne;
+    return compares || token.word == Word::byte || token.word == Word::multicast;
+}
+
 bool headers_vary(Text const& text) {
     static constexpr int variable[] = {dlt_wlan,  dlt_radiotap, dlt_avs,
                                        dlt_prism, dlt_ppi,      dlt_pflog};
@@ -153,10 +159,8 @@ bool headers_vary(Text const& text) {
 // in words of memory that arithmetic before their first use has for itself too (its issue 1192).  A
 // first use in front of all arithmetic keeps them apart.
 bool computes_before_headers(Text const& text, std::vector<Edit>& edits) {
-    bool const computes = std::any_of(text.tokens.begin(), text.tokens.end(), [](Token const& t) {
-        return t.kind == Kind::open_bracket || t.kind == Kind::length || t.word == Word::byte ||
-               t.word == Word::multicast;
-    });
+    bool const computes = std::any_of(text.tokens.begin(), text.tokens.end(),
+                                      [](Token const& token) { return is_computed(token); });
     if (!headers_vary(text) || !computes) return false;
     edits.push_back({{0, 0}, "(tcp or not tcp) and ("});
     auto const end = static_cast<std::uint32_t>(text.text.size());
@@ -211,10 +215,7 @@ bool has_reserved_bits(Text const& text, cbpf::Program const& ours, cbpf::Progra
 bool has_tunnel_behind_arithmetic(Text const& text, std::vector<Edit>&) {
     bool arithmetic = false;
     for (Token const& token : text.tokens) {
-        if (token.kind == Kind::open_bracket || token.kind == Kind::length ||
-            token.word == Word::byte || token.word == Word::multicast ||
-            spelt(text, token) == "protochain")
-            arithmetic = true;
+        if (is_computed(token) || spelt(text, token) == "protochain") arithmetic = true;
         if (arithmetic && token.word == Word::geneve) return true;
     }
     return false;
