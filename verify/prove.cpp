@@ -134,12 +134,14 @@ Result<std::vector<DeadBlock>> dead_blocks(Question& q, ebpf::Program const& ext
     };
     std::vector<DeadBlock> dead;
     for (std::size_t i = run.blocks.size(); i-- > 0;) {
-        if (alive[i]) continue;
+        // Code that stands for none keeps the books; whether it runs is a matter of the filter.
+        std::uint32_t const insn = run.blocks[i].insn, from = extended.origin[insn].classic;
+        if (alive[i] || from == ebpf::Origin::none) continue;
+        // Reached exactly when the classic instruction is.
+        if (run.blocks[i].reached == classic.reached[from]) continue;
         Answer const answer = look(run.blocks[i].reached);
         if (answer == Answer::yes) continue;
-        std::uint32_t const insn = run.blocks[i].insn, from = extended.origin[insn].classic;
-        if (answer == Answer::no && from != ebpf::Origin::none && !reached[from] &&
-            look(classic.reached[from]) == Answer::no)
+        if (answer == Answer::no && !reached[from] && look(classic.reached[from]) == Answer::no)
             continue;  // the classic program is dead there, too
         if (answer == Answer::unknown)
             return fail({fmt::format("not decided whether instruction {} can be reached", insn),
@@ -160,7 +162,8 @@ Proof prove(cbpf::Program const& classic, ebpf::Program const& extended, HookRow
     if (!other) return undecided(other.error().message);
 
     Terms& t = q.terms;
-    for (Obligation const& o : other->obligations) q.clause("no access is out of bounds (" + o.what + ")", o.broken, o.insn);
+    for (Obligation const& o : other->obligations)
+        q.clause("no access is out of bounds (" + o.what + ")", o.broken, o.insn);
     Wanted const want =
         translation ? wanted(t, *one, *translation) : Wanted{one->verdict, t.constant(0, 32)};
     q.clause("the program returns what the classic program's verdict asks for",

@@ -41,7 +41,7 @@ struct Counterexample {
 // Code that no packet reaches, although one reaches the classic instruction that it stands for.
 struct DeadBlock {
     std::uint32_t insn;
-    std::uint32_t classic;  // or ebpf::Origin::none
+    std::uint32_t classic;
 };
 
 struct Proof {

@@ -1,4 +1,5 @@
-// Proves the translation of every filter of the repository at every hook, and of random ones.
+// Proves every filter of the repository, or random ones: that its translation is right at every
+// hook, and that the optimiser has kept its meaning under both rules.
 //
 //     prove_corpus [--random N] [--seed S] [--jobs J] [--timeout SECONDS]
 //
@@ -55,23 +56,56 @@ struct Report {
     }
 };
 
-void prove(test::CorpusFilter const& filter, Report& report) {
+template <class Prove>
+void timed(std::string_view what, test::CorpusFilter const& filter, Report& report, Prove prove) {
+    auto const begin = Clock::now();
+    verify::Proof const proof = prove();
+    report.add(fmt::format("{}: {}: '{}'", what, filter.name, filter.text.substr(0, 200)), proof,
+               std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
+}
+
+void prove_translations(test::CorpusFilter const& filter, Report& report,
+                        verify::ProveOptions const& options) {
     auto const program = test::program_of(filter);
     if (!program) return;
+    std::vector<ebpf::Program> seen;  // tc has two hooks with one program
     for (HookRow const& hook : hooks()) {
-        translator::Options options;
-        options.hook = hook.hook;
-        options.match = {find_action(hook, hook.match), 0};
-        options.no_match = {find_action(hook, hook.no_match), 0};
-        auto const translated = translator::translate(*program, options);
+        translator::Options translation;
+        translation.hook = hook.hook;
+        translation.match = {find_action(hook, hook.match), 0};
+        translation.no_match = {find_action(hook, hook.no_match), 0};
+        auto const translated = translator::translate(*program, translation);
         if (!translated) continue;  // metadata that the hook lacks
-        auto const begin = Clock::now();
-        verify::Proof const proof = verify::prove_translation(
-            *program, *translated, options, {.timeout = std::chrono::seconds(settings.timeout)});
-        double const took = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
-        report.add(fmt::format("{}: {}: '{}'", hook.name, filter.name, filter.text.substr(0, 200)),
-                   proof, took);
+        auto const same = [&](ebpf::Program const& p) { return p.insns == translated->insns; };
+        if (std::any_of(seen.begin(), seen.end(), same)) continue;
+        seen.push_back(*translated);
+        timed(hook.name, filter, report, [&] {
+            return verify::prove_translation(*program, *translated, translation, options);
+        });
     }
+}
+
+void prove_optimisation(test::CorpusFilter filter, Report& report,
+                        verify::ProveOptions const& options) {
+    if (filter.assembly) return;
+    auto const formula = frontend::formula(filter.text, filter.options);
+    if (!formula) return;
+    filter.options.optimise = false;
+    auto const before = test::program_of(filter);
+    filter.options.optimise = true;
+    auto const after = test::program_of(filter);
+    for (auto const& [name, rules] : {std::pair{"optimiser, libpcap", runtime::Rules::libpcap},
+                                      std::pair{"optimiser, kernel", runtime::Rules::kernel}})
+        timed(name, filter, report, [&] {
+            return verify::prove_optimisation(*formula, filter.options.snaplen, *before, *after,
+                                              rules, options);
+        });
+}
+
+void prove(test::CorpusFilter const& filter, Report& report) {
+    verify::ProveOptions const options{.timeout = std::chrono::seconds(settings.timeout)};
+    prove_translations(filter, report, options);
+    prove_optimisation(filter, report, options);
 }
 
 std::vector<test::CorpusFilter> filters() {
