@@ -84,10 +84,14 @@ Exit parse_and_run(CLI::App& app, std::vector<std::string> const& args,
     auto parts = split(app, args);
     if (!parts) return report(parts.error());
     words = std::move(parts->words);
-    std::reverse(parts->options.begin(),
-                 parts->options.end());  // CLI11 reads a vector from its end
+    return parse_and_run(app, std::move(parts->options), body);
+}
+
+Exit parse_and_run(CLI::App& app, std::vector<std::string> args,
+                   std::function<Exit()> const& body) {
+    std::reverse(args.begin(), args.end());  // CLI11 reads a vector from its end
     try {
-        app.parse(std::move(parts->options));
+        app.parse(std::move(args));
     } catch (CLI::CallForHelp const&) {
         print(app.help());
         return Exit::success;

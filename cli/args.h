@@ -26,5 +26,7 @@ Result<SplitArgs> split(CLI::App const& app, std::vector<std::string> const& arg
 // Runs `body` unless help was asked for or the arguments are wrong.
 Exit parse_and_run(CLI::App& app, std::vector<std::string> const& args,
                    std::vector<std::string>& words, std::function<Exit()> const& body);
+// For verbs without an expression.
+Exit parse_and_run(CLI::App& app, std::vector<std::string> args, std::function<Exit()> const& body);
 
 }  // namespace tamis::cli

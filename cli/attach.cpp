@@ -1,15 +1,11 @@
 // tamis attach: a filter at a hook of the running kernel, in the foreground, with its counters.
 #include <cerrno>
-#include <csignal>
-#include <ctime>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <poll.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 
 #include "backend/object.h"
 #include "bpf/link_types.h"
@@ -17,6 +13,7 @@
 #include "cli/hook_options.h"
 #include "cli/input.h"
 #include "cli/verbs.h"
+#include "cli/wait.h"
 #include "runtime/kernel.h"
 #include "runtime/netns.h"
 #include "translator/translate.h"
@@ -126,30 +123,6 @@ void announce(AttachOptions const& o, Attachment const& attachment, std::uint32_
 void drain(int socket) {
     while (recv(socket, nullptr, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0) {
     }
-}
-
-// Signals that end the program, as a file descriptor.  They must be blocked before anything is
-// attached.
-Result<Fd> end_signals() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, nullptr);
-    Fd fd(signalfd(-1, &set, SFD_CLOEXEC));
-    if (!fd) return fail(system_error("cannot watch for signals", errno));
-    return fd;
-}
-
-Result<Fd> ticks(double seconds) {
-    Fd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
-    if (!fd) return fail(system_error("cannot create a timer", errno));
-    auto const whole = static_cast<std::time_t>(seconds);
-    auto const rest = static_cast<long>((seconds - static_cast<double>(whole)) * 1e9);
-    itimerspec const every{{whole, rest}, {whole, rest}};
-    if (timerfd_settime(fd.get(), 0, &every, nullptr) != 0)
-        return fail(system_error("cannot set a timer", errno));
-    return fd;
 }
 
 // Counters every interval until a signal asks for the end, and once more then.

@@ -24,6 +24,9 @@ constexpr Verb verbs[] = {
     {"check", "our translation of a filter beside the running kernel's own", cli::check, true},
     {"prove", "a filter or two of them for every packet, or a packet that differs", cli::prove,
      false},
+    {"load", "any eBPF object into the kernel, attached by the names of its sections", cli::load,
+     true},
+    {"watch", "eBPF programs as they come and go", cli::watch, true},
 };
 
 std::string usage() {

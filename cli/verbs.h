@@ -13,5 +13,7 @@ Exit match(std::vector<std::string> const& args);
 Exit attach(std::vector<std::string> const& args);
 Exit check(std::vector<std::string> const& args);
 Exit prove(std::vector<std::string> const& args);
+Exit load(std::vector<std::string> const& args);
+Exit watch(std::vector<std::string> const& args);
 
 }  // namespace tamis::cli

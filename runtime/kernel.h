@@ -87,12 +87,16 @@ struct XdpAttachment {
 // A bpf_link: it goes with the file descriptor.  EBUSY says which program holds the interface.
 Result<XdpAttachment> attach_xdp(LoadedProgram const& program, std::string const& interface,
                                  XdpMode mode);
+// `program` is a file descriptor here and below.
+Result<XdpAttachment> attach_xdp(int program, std::string const& interface, XdpMode mode);
 
 // Which packets of an interface a packet socket sees.
 enum class Direction : std::uint8_t { in, both };
 // An AF_PACKET socket on the interface that receives nothing the filter did not pass, from its
 // first packet on (the socket gets its protocol only after the filter).
 Result<Fd> packet_socket(std::string const& interface, LoadedProgram const& program,
+                         Direction direction = Direction::both);
+Result<Fd> packet_socket(std::string const& interface, int program,
                          Direction direction = Direction::both);
 Result<Fd> packet_socket(std::string const& interface, std::span<cbpf::Insn const> program,
                          Direction direction = Direction::both);
@@ -102,6 +106,7 @@ Result<Fd> packet_socket(std::string const& interface, std::span<cbpf::Insn cons
 Result<void> attach_classic(int socket, std::span<cbpf::Insn const> program);
 // SO_ATTACH_BPF.
 Result<void> attach_ebpf(int socket, LoadedProgram const& program);
+Result<void> attach_ebpf(int socket, int program);
 
 // A connected pair of unix datagram sockets: what is sent on the first is filtered on its way to
 // the second.  Needs no privilege and no network.

@@ -13,6 +13,7 @@
 
 #include "runtime/kernel.h"
 #include "runtime/libbpf_words.h"
+#include "runtime/verifier_log.h"
 
 namespace tamis::runtime {
 namespace {
@@ -36,22 +37,6 @@ libbpf_print_fn_t previous_printer = nullptr;
     return size;
 }
 
-std::vector<std::string_view> lines(std::string_view text) {
-    std::vector<std::string_view> out;
-    while (!text.empty()) {
-        std::size_t const end = std::min(text.find('\n'), text.size());
-        if (end > 0) out.push_back(text.substr(0, end));
-        text.remove_prefix(std::min(end + 1, text.size()));
-    }
-    return out;
-}
-
-void note_last_lines(Diagnostic& diagnostic, std::vector<std::string_view> const& text) {
-    constexpr std::size_t shown = 10;
-    for (std::size_t i = text.size() - std::min(shown, text.size()); i < text.size(); ++i)
-        diagnostic.notes.push_back({.message = escape(text[i]), .span = {}});
-}
-
 // `log` is the verifier's, empty when the kernel did not get that far; `words` are libbpf's.
 Diagnostic refusal(int error, std::string_view log, std::string_view words, HookRow const& hook) {
     auto text = lines(log);
@@ -65,11 +50,8 @@ Diagnostic refusal(int error, std::string_view log, std::string_view words, Hook
             note_last_lines(diagnostic, lines(words));
         return diagnostic;
     }
-    // The log ends with the reason and, where it got that far, a line of statistics.
-    std::size_t reason = text.size() - 1;
-    if (reason > 0 && text[reason].starts_with("processed ")) --reason;
     Diagnostic diagnostic{
-        .message = fmt::format("the kernel refuses the program: {}", escape(text[reason])),
+        .message = fmt::format("the kernel refuses the program: {}", escape(reason(text))),
         .span = {},
         .notes = {},
         .fault = Fault::system};

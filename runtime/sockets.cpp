@@ -85,6 +85,10 @@ Result<Fd> filtered_packet_socket(std::string const& interface, Direction direct
 
 Result<Fd> packet_socket(std::string const& interface, LoadedProgram const& program,
                          Direction direction) {
+    return packet_socket(interface, program.fd(), direction);
+}
+
+Result<Fd> packet_socket(std::string const& interface, int program, Direction direction) {
     return filtered_packet_socket(interface, direction,
                                   [&](int socket) { return attach_ebpf(socket, program); });
 }
@@ -116,8 +120,11 @@ Result<void> attach_classic(int socket, std::span<cbpf::Insn const> program) {
 }
 
 Result<void> attach_ebpf(int socket, LoadedProgram const& program) {
-    int const fd = program.fd();
-    if (setsockopt(socket, SOL_SOCKET, SO_ATTACH_BPF, &fd, sizeof fd) == 0) return {};
+    return attach_ebpf(socket, program.fd());
+}
+
+Result<void> attach_ebpf(int socket, int program) {
+    if (setsockopt(socket, SOL_SOCKET, SO_ATTACH_BPF, &program, sizeof program) == 0) return {};
     int const error = errno;
     auto diagnostic = refusal(error);
     if (error == EINVAL)

@@ -81,17 +81,21 @@ Diagnostic refusal(std::string const& interface, std::uint32_t index, XdpMode mo
 
 Result<XdpAttachment> attach_xdp(LoadedProgram const& program, std::string const& interface,
                                  XdpMode mode) {
+    return attach_xdp(program.fd(), interface, mode);
+}
+
+Result<XdpAttachment> attach_xdp(int program, std::string const& interface, XdpMode mode) {
     auto const index = interface_index(interface);
     if (!index) return fail(index.error());
 
     int error = 0;
     XdpMode const first = mode == XdpMode::generic ? XdpMode::generic : XdpMode::native;
-    Fd link = create_link(program.fd(), *index, first, error);
+    Fd link = create_link(program, *index, first, error);
     if (link) return XdpAttachment{std::move(link), first};
     // Generic mode would not help against these.
     bool const final = error == EBUSY || error == EEXIST || error == EPERM;
     if (mode != XdpMode::automatic || final) return fail(refusal(interface, *index, first, error));
-    link = create_link(program.fd(), *index, XdpMode::generic, error);
+    link = create_link(program, *index, XdpMode::generic, error);
     if (link) return XdpAttachment{std::move(link), XdpMode::generic};
     return fail(refusal(interface, *index, XdpMode::generic, error));
 }

@@ -120,6 +120,30 @@ class Json(unittest.TestCase):
         process.send_signal(signal.SIGINT)
         self.assertEqual(self.check(process.communicate(timeout=10)[0]), {"attached", "counters"})
 
+    def test_load(self):
+        self.need_root()
+        with tempfile.TemporaryDirectory() as folder:
+            output("compile", "--hook", "socket", "-o", f"{folder}/f.o", "icmp")
+            seen = self.check(output("load", "--json", "--dry-run", f"{folder}/f.o"))
+            process = subprocess.Popen([TAMIS, "load", "-i", "lo", "--json", "--dump", "counters", f"{folder}/f.o"],
+                                       stdout=subprocess.PIPE, text=True)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            seen |= self.check(process.communicate(timeout=10)[0])
+        self.assertEqual(seen, {"load_plan", "loaded", "map_entry"})
+
+    def test_watch(self):
+        self.need_root()
+        with tempfile.TemporaryDirectory() as folder:
+            output("compile", "--hook", "socket", "-o", f"{folder}/f.o", "icmp")
+            process = subprocess.Popen([TAMIS, "watch", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       text=True)
+            process.stderr.readline()
+            output("load", "--no-attach", f"{folder}/f.o")
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(self.check(process.communicate(timeout=10)[0]), {"bpf_program", "watch"})
+
 
 class Manual(unittest.TestCase):
     def test_options_are_those_of_help(self):

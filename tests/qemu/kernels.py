@@ -32,11 +32,12 @@ TESTS = {
     "eBPF interpreter": "{build}/tests/runtime/ebpf_vm_kernel_test",
     "differential": "{build}/tests/differential/differential --programs 200 --packets 10",
     "command": "sh tests/qemu/command.sh",
+    "load": "sh tests/qemu/load.sh {build}/tests/load",
     # Under the limits for long programs of 6.1 and of 6.12.
     "check": "for limit in 20480 131072; do sysctl -qw net.core.optmem_max=$limit; "
              "tamis check --random 5000 --seed 1 || exit; done",
 }
-DATA = ["tests/frontend/expressions.txt", "tests/qemu/command.sh", "examples/capture.pcap"]
+DATA = ["tests/frontend/expressions.txt", "tests/qemu/command.sh", "tests/qemu/load.sh", "examples/capture.pcap"]
 TOOLS = ["/bin/busybox", "/bin/dash", "/sbin/ip", "/sbin/tc"]  # busybox's ip knows no veth, and its shell no other ip
 MODULES = ["veth", "sch_ingress", "cls_bpf"]
 SECONDS = 240  # for one kernel
@@ -135,7 +136,8 @@ def make_image(folder, kernel, build, commands):
         return target
 
     programs = {f"{build}/cli/tamis"}
-    programs.update(word for command in commands.values() for word in command.split() if word.startswith(f"{build}/"))
+    programs.update(word for command in commands.values() for word in command.split()
+                    if word.startswith(f"{build}/") and os.path.isfile(word))
     for program in programs:
         subprocess.run(["strip", copy(program)], check=True)  # a tenth of the size
     for tool in TOOLS:
@@ -144,8 +146,8 @@ def make_image(folder, kernel, build, commands):
         ldd = subprocess.run(["ldd", program], capture_output=True, text=True)  # says no to static ones
         for library in re.findall(r"(/\S+) \(0x", ldd.stdout):
             copy(library)
-    for name in DATA:
-        copy(ROOT / name)
+    for data in [*(ROOT / name for name in DATA), *pathlib.Path(build).glob("tests/load/*.o")]:
+        copy(data)
     (folder / "modules").mkdir()
     for number, (name, content) in enumerate(modules(kernel, MODULES).items()):
         (folder / f"modules/{number:02}-{name}.ko").write_bytes(content)

@@ -1,0 +1,561 @@
+// Loaded programs to where their sections say.
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <optional>
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <linux/perf_event.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "runtime/kprobe_events.h"
+#include "runtime/libbpf_words.h"
+#include "runtime/object_handle.h"
+#include "runtime/tracefs.h"
+#include "runtime/verifier_log.h"
+
+namespace tamis::runtime {
+namespace {
+
+using Handle = Loaded::Handle;
+
+Diagnostic input_error(std::string message, std::string note) {
+    return {std::move(message), std::nullopt, {{std::move(note), std::nullopt}}};
+}
+
+std::string who(ProgramPlan const& plan) {
+    return fmt::format("program '{}' ({})", escape(plan.name), escape(plan.section));
+}
+
+Diagnostic refused(ProgramPlan const& plan, std::string_view where, int error) {
+    auto out = system_error(fmt::format("cannot attach {} to {}", who(plan), where), error);
+    if (std::string why = missing(*plan.place.row); !why.empty())
+        out.notes.push_back({std::move(why), std::nullopt});
+    return out;
+}
+
+template <class Number>
+std::optional<Number> number(std::string_view text) {
+    Number value{};
+    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+
+// ---- What the section leaves open
+
+struct Event {
+    std::string_view name;
+    std::uint32_t type;
+    std::uint64_t config;
+    bool clock;  // by itself it counts time, not occurrences
+};
+constexpr Event events[] = {
+    {"cpu-clock", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK, true},
+    {"task-clock", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK, true},
+    {"page-faults", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS, false},
+    {"minor-faults", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS_MIN, false},
+    {"major-faults", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS_MAJ, false},
+    {"context-switches", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES, false},
+    {"cpu-migrations", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_MIGRATIONS, false},
+    {"cycles", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, true},
+    {"instructions", PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, true},
+};
+
+// `cpu-clock:99`: an event, and how often a second; without, clocks tick 99 times a second and
+// every occurrence of another event runs the program.
+struct EventChoice {
+    Event const* event;
+    std::uint64_t frequency;  // 0: every occurrence
+};
+Result<EventChoice> parse_event(std::string_view text) {
+    std::size_t const colon = text.find(':');
+    std::string_view const name = text.substr(0, colon);
+    for (Event const& event : events) {
+        if (event.name != name) continue;
+        if (colon == text.npos) return EventChoice{&event, event.clock ? 99U : 0U};
+        auto const frequency = number<std::uint64_t>(text.substr(colon + 1));
+        if (frequency && *frequency > 0) return EventChoice{&event, *frequency};
+        return fail(input_error(
+            fmt::format("'{}' is no number of times a second", escape(text.substr(colon + 1))),
+            "such as --event cpu-clock:99"));
+    }
+    std::string known;
+    for (Event const& event : events) known += fmt::format("{} ", event.name);
+    return fail(input_error(fmt::format("unknown event '{}'", escape(name)), "there is " + known));
+}
+
+// Where a uprobe goes: from the section (`uprobe/FILE:FUNCTION`, `uprobe/FUNCTION`) and --binary
+// (`FILE`, `FILE:FUNCTION`), whose words count first.
+struct UserFunction {
+    std::string file, function;
+    std::size_t offset = 0;
+};
+UserFunction user_function(std::string_view tail, std::string_view binary) {
+    auto const split = [](std::string_view text) {
+        std::size_t const colon = text.rfind(':');
+        return colon == text.npos ? std::pair<std::string_view, std::string_view>{text, {}}
+                                  : std::pair{text.substr(0, colon), text.substr(colon + 1)};
+    };
+    bool const has_file = tail.find(':') != tail.npos;
+    auto [file, function] = split(tail);
+    if (!has_file) function = file, file = {};
+    auto const [named, also] = split(binary);
+    if (!named.empty()) file = named;
+    if (!also.empty()) function = also;
+    UserFunction out{std::string(file), std::string(function)};
+    std::size_t const plus = out.function.find('+');
+    if (plus != out.function.npos) {
+        out.offset = number<std::size_t>(out.function.substr(plus + 1)).value_or(0);
+        out.function.resize(plus);
+    }
+    return out;
+}
+
+struct Netfilter {
+    std::uint32_t family, hook;
+    std::int32_t priority;
+};
+std::optional<Netfilter> parse_netfilter(std::string_view text) {
+    constexpr std::string_view hooks[] = {"prerouting", "input", "forward", "output",
+                                          "postrouting"};
+    constexpr std::uint32_t ipv4 = 2, ipv6 = 10;  // NFPROTO_*
+    Netfilter out{};
+    if (text.starts_with("ipv4:"))
+        out.family = ipv4;
+    else if (text.starts_with("ipv6:"))
+        out.family = ipv6;
+    else
+        return std::nullopt;
+    text.remove_prefix(5);
+    std::size_t const colon = text.find(':');
+    auto const* hook = std::find(std::begin(hooks), std::end(hooks), text.substr(0, colon));
+    if (hook == std::end(hooks)) return std::nullopt;
+    out.hook = static_cast<std::uint32_t>(hook - std::begin(hooks));
+    if (colon == text.npos) return out;
+    auto const priority = number<std::int32_t>(text.substr(colon + 1));
+    if (!priority) return std::nullopt;
+    out.priority = *priority;
+    return out;
+}
+
+bool is_socket_map(MapPlan const& map) {
+    return map.type == BPF_MAP_TYPE_SOCKMAP || map.type == BPF_MAP_TYPE_SOCKHASH;
+}
+
+// The map that was named, or the only socket map there is.
+MapPlan const* socket_map(Plan const& plan, std::string const& name) {
+    MapPlan const* found = nullptr;
+    for (MapPlan const& map : plan.maps) {
+        if (!is_socket_map(map) || (!name.empty() && map.name != name)) continue;
+        if (found) return nullptr;
+        found = &map;
+    }
+    return found;
+}
+
+bool is_named(Target target, ProgramPlan const& program, Plan const& plan, Targets const& t) {
+    switch (target) {
+        case Target::none:
+            return true;
+        case Target::interface:
+            return !t.interface.empty();
+        case Target::cgroup:
+            return !t.cgroup.empty();
+        case Target::map:
+            return socket_map(plan, t.map) != nullptr;
+        case Target::event:
+            return !t.event.empty();
+        case Target::binary: {
+            auto const place = user_function(program.place.tail, t.binary);
+            return !place.file.empty() && !place.function.empty();
+        }
+        case Target::netfilter:
+            return !t.netfilter.empty();
+    }
+    return false;
+}
+
+// ---- Links
+
+// Keeps a link of libbpf's, pinned where that was asked for.
+Result<void> keep(Handle& handle, ProgramPlan const& plan, Targets const& targets, bpf_link* link) {
+    handle.links.push_back(link);
+    if (targets.pin.empty()) return {};
+    mkdir(targets.pin.c_str(), 0700);
+    std::string const path = targets.pin + "/" + plan.name;
+    if (int const error = -bpf_link__pin(link, path.c_str()); error != 0)
+        return fail(system_error(
+            fmt::format("cannot pin the link of {} at '{}'", who(plan), escape(path)), error));
+    return {};
+}
+
+Result<void> keep(Handle& handle, ProgramPlan const& plan, Targets const& targets, Fd link) {
+    int const fd = link.get();
+    handle.hold(std::move(link));
+    if (targets.pin.empty()) return {};
+    mkdir(targets.pin.c_str(), 0700);
+    std::string const path = targets.pin + "/" + plan.name;
+    if (bpf_obj_pin(fd, path.c_str()) != 0)
+        return fail(system_error(
+            fmt::format("cannot pin the link of {} at '{}'", who(plan), escape(path)), errno));
+    return {};
+}
+
+// BPF_LINK_CREATE with what libbpf 1.1 does not know; the layout is linux/bpf.h's.
+struct LinkCreate {
+    std::uint32_t program, target, attach_type, flags;
+    std::array<std::uint32_t, 12> rest;  // by attach type
+};
+Fd create_link(LinkCreate const& request) {
+    return Fd(static_cast<int>(syscall(SYS_bpf, BPF_LINK_CREATE, &request, sizeof request)));
+}
+
+class Attacher {
+  public:
+    Attacher(Handle& handle, ProgramPlan const& plan, bpf_program* program, Targets const& targets)
+        : handle_(handle),
+          plan_(plan),
+          program_(program),
+          targets_(targets),
+          row_(*plan.place.row) {}
+
+    // The place in words.
+    Result<std::string> run() {
+        switch (row_.by) {
+            case AttachBy::kprobe:
+                return kprobe();
+            case AttachBy::uprobe:
+                return uprobe();
+            case AttachBy::libbpf:
+                return linked(bpf_program__attach(program_), fmt::format("'{}'", tail()));
+            case AttachBy::tracepoint:
+                return tracepoint();
+            case AttachBy::raw_tracepoint:
+                return linked(bpf_program__attach_raw_tracepoint(program_, tail().c_str()),
+                              fmt::format("trace point '{}'", tail()));
+            case AttachBy::perf_event:
+                return perf_event();
+            case AttachBy::packet_socket:
+                return packet_socket_on();
+            case AttachBy::xdp:
+                return xdp();
+            case AttachBy::tcx:
+                return tcx();
+            case AttachBy::cgroup:
+                return cgroup();
+            case AttachBy::netns:
+                return netns();
+            case AttachBy::socket_map:
+                return to_map();
+            case AttachBy::netfilter:
+                return netfilter();
+            case AttachBy::iterator:
+                return iterator();
+            case AttachBy::nobody:
+                break;
+        }
+        return std::string();
+    }
+    std::string note;
+
+  private:
+    std::string tail() const { return std::string(plan_.place.tail); }
+
+    Result<std::string> kept(bpf_link* link, std::string place) {
+        if (auto done = keep(handle_, plan_, targets_, link); !done) return fail(done.error());
+        return place;
+    }
+    // For a link or null with errno.
+    Result<std::string> linked(bpf_link* link, std::string place) {
+        if (link) return kept(link, std::move(place));
+        int const error = errno;
+        auto diagnostic = refused(plan_, escape(place), error);
+        note_last_lines(diagnostic, lines(words_.text()));
+        return fail(std::move(diagnostic));
+    }
+    Result<std::string> linked(Fd link, std::string place) {
+        if (!link) return fail(refused(plan_, escape(place), errno));
+        if (auto done = keep(handle_, plan_, targets_, std::move(link)); !done)
+            return fail(done.error());
+        return place;
+    }
+
+    Result<std::string> kprobe() {
+        bool const on_return = row_.name.find("ret") != row_.name.npos;
+        bool const system_call = row_.name.find("syscall") != row_.name.npos;
+        std::string function = tail();
+        std::size_t offset = 0;
+        if (std::size_t const plus = function.find('+'); plus != function.npos) {
+            offset = number<std::size_t>(function.substr(plus + 1)).value_or(0);
+            function.resize(plus);
+        }
+        bool const events_only = targets_.kprobe_events || !has_kprobe_pmu();
+        if (events_only && !has_kprobe_events()) return fail(no_kprobes(function));
+        if (system_call) function = "__x64_sys_" + function;
+        auto const symbol = kernel_function(function);
+        if (!symbol) return fail(symbol.error());
+        if (*symbol != function)
+            note = fmt::format("'{}' is only there as its clone '{}'", escape(function),
+                               escape(*symbol));
+        std::string const where = offset ? fmt::format("{}+{}", *symbol, offset) : *symbol;
+        std::string const place =
+            fmt::format("{} of '{}'", on_return ? "the return" : "the entry", where);
+        if (events_only) return kprobe_event(where, on_return, place);
+        bpf_kprobe_opts options{};
+        options.sz = sizeof options;
+        options.offset = offset;
+        options.retprobe = on_return;
+        return linked(bpf_program__attach_kprobe_opts(program_, symbol->c_str(), &options), place);
+    }
+
+    Diagnostic no_kprobes(std::string const& function) const {
+        Diagnostic out{
+            fmt::format("cannot attach {}: this kernel was built without kprobes", who(plan_)),
+            std::nullopt,
+            {},
+            Fault::system};
+        for (std::string const& name : tracepoints_near(function))
+            out.notes.push_back(
+                {fmt::format("trace point near it: SEC(\"tracepoint/{}\")", escape(name)),
+                 std::nullopt});
+        return out;
+    }
+
+    Result<std::string> kprobe_event(std::string const& where, bool on_return,
+                                     std::string const& place) {
+        auto event = KprobeEvent::create(where, on_return);
+        if (!event) return fail(event.error());
+        std::uint64_t const id = event->number();
+        // Held by what is destroyed last: behind the link to it.
+        handle_.holders.push_back(std::make_shared<KprobeEvent>(std::move(*event)));
+        return trace_event(id, place + " by kprobe_events");
+    }
+
+    Result<std::string> tracepoint() {
+        auto const id = tracepoint_number(tail());
+        if (!id) return fail(id.error());
+        return trace_event(*id, fmt::format("trace point '{}'", tail()));
+    }
+
+    Result<std::string> trace_event(std::uint64_t id, std::string const& place) {
+        perf_event_attr attributes{};
+        attributes.size = sizeof attributes;
+        attributes.type = PERF_TYPE_TRACEPOINT;
+        attributes.config = id;
+        // On one CPU: programs at trace points run on all of them.
+        Fd event = open_event(attributes, -1, 0);
+        if (!event) return fail(refused(plan_, escape(place), errno));
+        return on_event(std::move(event), place);
+    }
+
+    static Fd open_event(perf_event_attr& attributes, pid_t process, int cpu) {
+        return Fd(static_cast<int>(
+            syscall(SYS_perf_event_open, &attributes, process, cpu, -1, PERF_FLAG_FD_CLOEXEC)));
+    }
+
+    // The link owns the event from here on.
+    Result<std::string> on_event(Fd event, std::string place) {
+        int const fd = fcntl(event.get(), F_DUPFD_CLOEXEC, 0);
+        bpf_link* link = bpf_program__attach_perf_event(program_, fd);
+        int const error = errno;
+        if (!link) {
+            close(fd);
+            errno = error;
+        }
+        return linked(link, std::move(place));
+    }
+
+    Result<std::string> uprobe() {
+        UserFunction const place = user_function(tail(), targets_.binary);
+        bpf_uprobe_opts options{};
+        options.sz = sizeof options;
+        options.retprobe = row_.name.find("ret") != row_.name.npos;
+        options.func_name = place.function.c_str();
+        return linked(
+            bpf_program__attach_uprobe_opts(program_, targets_.pid, place.file.c_str(),
+                                            place.offset, &options),
+            fmt::format("{} of '{}' in '{}'", options.retprobe ? "the return" : "the entry",
+                        place.function, place.file));
+    }
+
+    Result<std::string> perf_event() {
+        auto const choice = parse_event(targets_.event);
+        if (!choice) return fail(choice.error());
+        perf_event_attr attributes{};
+        attributes.size = sizeof attributes;
+        attributes.type = choice->event->type;
+        attributes.config = choice->event->config;
+        attributes.freq = choice->frequency != 0;
+        if (choice->frequency != 0)
+            attributes.sample_freq = choice->frequency;
+        else
+            attributes.sample_period = 1;
+        std::string const place = fmt::format("event '{}'", targets_.event);
+        int const cpus = libbpf_num_possible_cpus();
+        bool any = false;
+        for (int cpu = 0; cpu < cpus; ++cpu) {
+            Fd event = open_event(attributes, targets_.pid, cpu);
+            if (!event && errno == ENODEV) continue;  // this CPU is offline
+            if (!event) return fail(refused(plan_, escape(place), errno));
+            if (any && !targets_.pin.empty())
+                return fail(input_error(
+                    fmt::format("{} cannot be pinned: it has a link per CPU", who(plan_)),
+                    "leave --pin out"));
+            if (auto done = on_event(std::move(event), place); !done) return done;
+            any = true;
+        }
+        return place;
+    }
+
+    Result<std::string> packet_socket_on() {
+        if (!targets_.pin.empty())
+            return fail(
+                input_error(fmt::format("{} cannot be pinned: sockets have no links", who(plan_)),
+                            "leave --pin out"));
+        auto socket = packet_socket(targets_.interface, bpf_program__fd(program_));
+        if (!socket) return fail(socket.error());
+        handle_.hold(std::move(*socket));
+        return fmt::format("a packet socket on '{}'", targets_.interface);
+    }
+
+    Result<std::string> xdp() {
+        auto attached = attach_xdp(bpf_program__fd(program_), targets_.interface, targets_.mode);
+        if (!attached) return fail(attached.error());
+        auto const* mode = attached->mode == XdpMode::native ? "native" : "generic";
+        return linked(std::move(attached->link),
+                      fmt::format("xdp on '{}', {}", targets_.interface, mode));
+    }
+
+    Result<std::string> tcx() {
+        constexpr std::uint32_t ingress = 46, egress = 47;  // BPF_TCX_*
+        auto const index = interface_index(targets_.interface);
+        if (!index) return fail(index.error());
+        bool const out =
+            row_.attach_type == egress || (row_.attach_type == 0 && targets_.direction == "egress");
+        std::string const place =
+            fmt::format("tc {} of '{}'", out ? "egress" : "ingress", targets_.interface);
+        Fd link = create_link({.program = static_cast<std::uint32_t>(bpf_program__fd(program_)),
+                               .target = *index,
+                               .attach_type = out ? egress : ingress,
+                               .flags = 0,
+                               .rest = {}});
+        if (link || errno == EPERM) return linked(std::move(link), place);
+        auto diagnostic = refused(plan_, escape(place), errno);
+        diagnostic.notes.push_back(
+            {fmt::format("older kernels: `tc qdisc add dev {0} clsact; tc filter add dev {0} {1} "
+                         "bpf direct-action object-file FILE section {2}`",
+                         escape(targets_.interface), out ? "egress" : "ingress",
+                         escape(plan_.section)),
+             std::nullopt});
+        return fail(std::move(diagnostic));
+    }
+
+    Result<std::string> cgroup() {
+        Fd const folder(open(targets_.cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (!folder) {
+            auto diagnostic = system_error(
+                fmt::format("cannot open control group '{}'", escape(targets_.cgroup)), errno);
+            diagnostic.fault = Fault::input;
+            return fail(std::move(diagnostic));
+        }
+        auto out = linked(bpf_program__attach_cgroup(program_, folder.get()),
+                          fmt::format("control group '{}'", targets_.cgroup));
+        if (!out && handle_.links.empty())
+            out.error().notes.push_back(
+                {"it has to be a folder of cgroup version 2", std::nullopt});
+        return out;
+    }
+
+    Result<std::string> netns() {
+        Fd const ns(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+        return linked(bpf_program__attach_netns(program_, ns.get()), "this network namespace");
+    }
+
+    Result<std::string> to_map() {
+        MapPlan const* map = socket_map(handle_.plan, targets_.map);
+        std::string const place = fmt::format("map '{}'", map->name);
+        bpf_map const* target = bpf_object__find_map_by_name(handle_.object, map->name.c_str());
+        auto const type = row_.attach_type != 0 ? static_cast<bpf_attach_type>(row_.attach_type)
+                                                : BPF_SK_SKB_VERDICT;
+        if (bpf_prog_attach(bpf_program__fd(program_), bpf_map__fd(target), type, 0) != 0)
+            return fail(refused(plan_, escape(place), errno));
+        return place;
+    }
+
+    Result<std::string> netfilter() {
+        auto const hook = parse_netfilter(targets_.netfilter);
+        if (!hook)
+            return fail(
+                input_error(fmt::format("'{}' is no netfilter hook", escape(targets_.netfilter)),
+                            "such as --nf ipv4:prerouting or --nf ipv6:input:-100"));
+        LinkCreate request{.program = static_cast<std::uint32_t>(bpf_program__fd(program_)),
+                           .target = 0,
+                           .attach_type = row_.attach_type,
+                           .flags = 0,
+                           .rest = {}};
+        request.rest[0] = hook->family;
+        request.rest[1] = hook->hook;
+        std::memcpy(&request.rest[2], &hook->priority, sizeof hook->priority);
+        return linked(create_link(request), fmt::format("netfilter {}", targets_.netfilter));
+    }
+
+    Result<std::string> iterator() {
+        bpf_iter_link_info info{};
+        bpf_iter_attach_opts options{};
+        options.sz = sizeof options;
+        options.link_info = &info;
+        options.link_info_len = sizeof info;
+        if (targets_.pid > 0) info.task.pid = static_cast<std::uint32_t>(targets_.pid);
+        if (!targets_.map.empty()) {
+            bpf_map const* map = bpf_object__find_map_by_name(handle_.object, targets_.map.c_str());
+            if (!map)
+                return fail(input_error(fmt::format("there is no map '{}'", escape(targets_.map)),
+                                        "see --dry-run"));
+            info.map.map_fd = static_cast<std::uint32_t>(bpf_map__fd(map));
+        }
+        bool const narrowed = targets_.pid > 0 || !targets_.map.empty();
+        bpf_link* link = bpf_program__attach_iter(program_, narrowed ? &options : nullptr);
+        if (link) handle_.iterators.push_back(link);
+        return linked(link, fmt::format("iterator '{}'", tail()));
+    }
+
+    Handle& handle_;
+    ProgramPlan const& plan_;
+    bpf_program* program_;
+    Targets const& targets_;
+    SectionRow const& row_;
+    LibbpfWords words_;
+};
+
+}  // namespace
+
+Result<void> check_target(ProgramPlan const& program, Plan const& plan, Targets const& targets) {
+    SectionRow const& section = *program.place.row;
+    if (section.by == AttachBy::nobody)
+        return fail({fmt::format("{} is not attached by tamis: {}", who(program), section.reason),
+                     std::nullopt,
+                     {{"--no-attach only loads", std::nullopt}}});
+    if (is_named(section.target, program, plan, targets)) return {};
+    TargetRow const& target = row(section.target);
+    return fail(input_error(fmt::format("{} needs {}", who(program), target.what),
+                            fmt::format("name it with {}", target.option)));
+}
+
+Result<Attachment> attach_program(Handle& handle, ProgramPlan const& plan, bpf_program* program,
+                                  Targets const& targets) {
+    Attacher attacher(handle, plan, program, targets);
+    auto place = attacher.run();
+    if (!place) return fail(place.error());
+    return Attachment{.program = plan.name,
+                      .section = plan.section,
+                      .id = 0,
+                      .place = std::move(*place),
+                      .note = std::move(attacher.note)};
+}
+
+}  // namespace tamis::runtime

@@ -1,0 +1,454 @@
+#include "runtime/object_file.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include <fmt/core.h>
+#include <linux/bpf.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "bpf/spelling.h"
+#include "runtime/libbpf_words.h"
+#include "runtime/object_handle.h"
+#include "runtime/tracefs.h"
+#include "runtime/verifier_log.h"
+
+namespace tamis::runtime {
+namespace {
+
+Diagnostic input_error(std::string message, std::string note = {}) {
+    Diagnostic out{std::move(message), std::nullopt, {}};
+    if (!note.empty()) out.notes.push_back({std::move(note), std::nullopt});
+    return out;
+}
+
+void add_note(Diagnostic& diagnostic, std::string text) {
+    diagnostic.notes.push_back({std::move(text), std::nullopt});
+}
+
+bool older(Release a, Release b) {
+    return a.major != b.major ? a.major < b.major : a.minor < b.minor;
+}
+
+std::string text_of(Release release) { return fmt::format("{}.{}", release.major, release.minor); }
+
+// ---- Reading
+
+std::string pin_of(bpf_map const* map) {
+    char const* path = bpf_map__pin_path(map);
+    return path ? path : "";
+}
+
+// A ring buffer or perf event array may name the type of its records as that of its values; the
+// kernel wants other sizes.
+void set_record_sizes(bpf_object const* object) {
+    constexpr std::uint32_t number = sizeof(std::uint32_t);
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object) {
+        std::uint32_t const type = bpf_map__type(map);
+        if (type != BPF_MAP_TYPE_RINGBUF && type != BPF_MAP_TYPE_PERF_EVENT_ARRAY) continue;
+        std::uint32_t const size = type == BPF_MAP_TYPE_RINGBUF ? 0 : number;
+        bpf_map__set_key_size(map, size);
+        bpf_map__set_value_size(map, size);
+    }
+}
+
+std::vector<MapPlan> maps_of(bpf_object const* object, ElfObject const& elf) {
+    std::vector<MapPlan> out;
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object) {
+        std::string const name = bpf_map__name(map);
+        bool const legacy = std::any_of(elf.legacy_maps.begin(), elf.legacy_maps.end(),
+                                        [&](LegacyMap const& m) { return m.name == name; });
+        out.push_back({.name = name,
+                       .type = bpf_map__type(map),
+                       .key_size = bpf_map__key_size(map),
+                       .value_size = bpf_map__value_size(map),
+                       .max_entries = bpf_map__max_entries(map),
+                       .flags = bpf_map__map_flags(map),
+                       .pin = pin_of(map),
+                       .internal = bpf_map__is_internal(map),
+                       .value_type = bpf_map__btf_value_type_id(map),
+                       .legacy = legacy});
+    }
+    return out;
+}
+
+ProgramPlan plan_of(bpf_program const* program, ElfObject const& elf) {
+    ProgramPlan out{.name = bpf_program__name(program),
+                    .section = bpf_program__section_name(program),
+                    .place = {nullptr, {}},
+                    .instructions = bpf_program__insn_cnt(program),
+                    .relocations = {}};
+    std::copy_if(
+        elf.relocations.begin(), elf.relocations.end(), std::back_inserter(out.relocations),
+        [&](Relocation const& r) { return r.section == out.section && r.function == out.name; });
+    return out;
+}
+
+// Where the section's name says something else to libbpf than to us, or nothing: its older names,
+// and those that are newer than it is.
+void set_type(bpf_program* program, SectionRow const& row) {
+    if (bpf_program__type(program) != BPF_PROG_TYPE_UNSPEC) return;
+    bpf_program__set_type(program, static_cast<bpf_prog_type>(row.prog_type));
+    bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(row.attach_type));
+}
+
+std::string near_sections(std::string_view name) {
+    constexpr unsigned near = 2;
+    std::string out;
+    for (SectionRow const& row : sections())
+        if (edit_distance(name.substr(0, name.find('/')), row.name) <= near)
+            out += fmt::format("{}'{}'", out.empty() ? "" : ", ", row.name);
+    return out;
+}
+
+Diagnostic unknown_section(ProgramPlan const& program) {
+    auto out = input_error(fmt::format("section '{}' of program '{}' names no kind of program",
+                                       escape(program.section), escape(program.name)));
+    if (Section const whole = find_section(program.section + "/x"); whole.row)
+        add_note(out, fmt::format("a name has to follow: '{}/FUNCTION'", whole.row->name));
+    else if (std::string const near = near_sections(program.section); !near.empty())
+        add_note(out, "there is " + near);
+    return out;
+}
+
+// ---- Loading
+
+// The name that libbpf put in quotes behind the first `what`.
+std::string_view quoted(std::string_view words, std::string_view what, std::string_view before) {
+    std::size_t const end = words.find(before);
+    if (end == words.npos) return {};
+    std::size_t const begin = words.rfind(what, end);
+    if (begin == words.npos) return {};
+    std::string_view const name = words.substr(begin + what.size());
+    return name.substr(0, name.find('\''));
+}
+
+Diagnostic map_refusal(MapPlan const& map, int error) {
+    MapType const type = map_type(map.type);
+    std::string const what =
+        fmt::format("cannot create map '{}' ({}, {} entries of {} + {} bytes)", escape(map.name),
+                    type.name.empty() ? fmt::format("type {}", map.type) : std::string(type.name),
+                    map.max_entries, map.key_size, map.value_size);
+    auto out = system_error(what, error);
+    if (error == ENOMEM || error == E2BIG)
+        add_note(out, fmt::format("that is more than the kernel gives; `--map {}:max_entries=N` "
+                                  "makes it smaller",
+                                  escape(map.name)));
+    else if (older(running_kernel(), type.since))
+        add_note(out, fmt::format("such maps are in Linux {}; this is {}", text_of(type.since),
+                                  text_of(running_kernel())));
+    else if (error == EINVAL && type.name.empty())
+        add_note(out, fmt::format("the kernel may be older than map type {}", map.type));
+    else if (error == EPERM)
+        add_note(out, "this needs CAP_BPF, for some types CAP_NET_ADMIN too");
+    return out;
+}
+
+bool is_lockdown() {
+    std::string text;
+    std::getline(std::ifstream("/sys/kernel/security/lockdown"), text);
+    return !text.empty() && text.find("[none]") == text.npos;
+}
+
+void note_what_is_missing(Diagnostic& out, ProgramPlan const& program, int error) {
+    SectionRow const& row = *program.place.row;
+    if (std::string const why = missing(row); !why.empty()) add_note(out, why);
+    if (error != EPERM && error != EACCES) return;
+    if (geteuid() != 0)
+        add_note(out, "this needs CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN by the program's type");
+    else if (row.part == Part::trampolines || row.part == Part::lsm)
+        add_note(out, is_lockdown() ? "the kernel is locked down"
+                                    : "this kernel refuses programs at functions altogether");
+}
+
+// `log` is the verifier's, empty when the kernel did not get that far.
+Diagnostic program_refusal(ProgramPlan const& program, int error, std::string_view log,
+                           std::string_view words) {
+    auto text = lines(log);
+    std::string const who =
+        fmt::format("program '{}' ({})", escape(program.name), escape(program.section));
+    if (text.empty()) {
+        auto out = system_error("cannot load " + who, error);
+        note_what_is_missing(out, program, error);
+        note_last_lines(out, lines(words));
+        return out;
+    }
+    Diagnostic out{fmt::format("the kernel refuses {}: {}", who, escape(reason(text))),
+                   std::nullopt,
+                   {},
+                   Fault::system};
+    note_what_is_missing(out, program, error);
+    note_last_lines(out, text);
+    return out;
+}
+
+Diagnostic load_refusal(Loaded::Handle const& handle, int error, std::string_view log,
+                        std::string_view words) {
+    std::string_view const map = quoted(words, "map '", "': failed to create");
+    for (MapPlan const& plan : handle.plan.maps)
+        if (plan.name == map) return map_refusal(plan, error);
+    // libbpf: prog 'NAME': BPF program load failed
+    std::string_view name = quoted(words, "prog '", "': BPF program load failed");
+    if (name.empty()) name = quoted(words, "prog '", "': failed to");
+    for (ProgramPlan const& plan : handle.plan.programs)
+        if (plan.name == name) return program_refusal(plan, error, log, words);
+    auto out = system_error(fmt::format("cannot load '{}'", escape(handle.name)), error);
+    note_last_lines(out, lines(words));
+    return out;
+}
+
+Result<void> check_targets(Loaded::Handle const& handle, Targets const& targets) {
+    for (ProgramPlan const& program : handle.plan.programs) {
+        if (!program.place.row) return fail(unknown_section(program));
+        if (!targets.attach) continue;
+        if (auto checked = check_target(program, handle.plan, targets); !checked) return checked;
+    }
+    return {};
+}
+
+Result<void> load_object(Loaded::Handle& handle) {
+    LibbpfWords words;
+    constexpr std::size_t log_size =
+        (std::size_t{1} << 24) - 1;  // the most that every kernel takes
+    auto const log = std::make_unique_for_overwrite<char[]>(log_size);
+    log[0] = '\0';
+    for (bpf_program* program : handle.programs)
+        bpf_program__set_log_buf(program, log.get(), log_size);
+    int const error = -bpf_object__load(handle.object);
+    for (bpf_program* program : handle.programs) bpf_program__set_log_buf(program, nullptr, 0);
+    if (error != 0) return fail(load_refusal(handle, error, log.get(), words.text()));
+    return {};
+}
+
+std::uint32_t id_of(bpf_program const* program) {
+    bpf_prog_info info{};
+    std::uint32_t size = sizeof info;
+    return bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0 ? info.id : 0;
+}
+
+Result<void> set(bpf_map* map, MapPlan& plan, MapSetting const& setting) {
+    auto const refuse = [&](std::string_view what, int error) {
+        return fail(
+            system_error(fmt::format("cannot {} map '{}'", what, escape(plan.name)), error));
+    };
+    if (setting.max_entries) {
+        if (int const error = -bpf_map__set_max_entries(map, *setting.max_entries); error != 0)
+            return refuse("resize", error);
+        plan.max_entries = *setting.max_entries;
+    }
+    if (!setting.pin.empty()) {
+        if (int const error = -bpf_map__set_pin_path(map, setting.pin.c_str()); error != 0)
+            return refuse("pin", error);
+        plan.pin = setting.pin;
+    }
+    if (!setting.reuse.empty()) {
+        Fd const pinned(bpf_obj_get(setting.reuse.c_str()));
+        if (!pinned) return refuse(fmt::format("take '{}' for", escape(setting.reuse)), errno);
+        if (int const error = -bpf_map__reuse_fd(map, pinned.get()); error != 0)
+            return refuse(fmt::format("take '{}' for", escape(setting.reuse)), error);
+        plan.pin = setting.reuse;
+        plan.max_entries = bpf_map__max_entries(map);
+    }
+    return {};
+}
+
+}  // namespace
+
+Release running_kernel() {
+    static Release const release = [] {
+        utsname name{};
+        uname(&name);
+        std::string_view text = name.release;
+        Release out{0, 0};
+        auto const [end, error] =
+            std::from_chars(text.data(), text.data() + text.size(), out.major);
+        if (error == std::errc{} && *end == '.')
+            std::from_chars(end + 1, text.data() + text.size(), out.minor);
+        return out;
+    }();
+    return release;
+}
+
+std::string missing(SectionRow const& row) {
+    if (older(running_kernel(), row.since))
+        return fmt::format("'{}' can be attached from Linux {} on; this is {}", row.name,
+                           text_of(row.since), text_of(running_kernel()));
+    auto const there = [](char const* path) { return access(path, F_OK) == 0; };
+    switch (row.part) {
+        case Part::none:
+        case Part::tracepoints:
+            return {};
+        case Part::kprobes:
+            return has_kprobe_pmu() || has_kprobe_events()
+                       ? ""
+                       : "this kernel was built without kprobes";
+        case Part::uprobes:
+            return there("/sys/bus/event_source/devices/uprobe/type")
+                       ? ""
+                       : "this kernel was built without uprobes";
+        case Part::trampolines:
+            return there("/sys/kernel/btf/vmlinux") ? "" : "this kernel was built without BTF";
+        case Part::lsm: {
+            std::ifstream file("/sys/kernel/security/lsm");
+            std::string text;
+            std::getline(file, text);
+            return text.empty() || text.find("bpf") != text.npos
+                       ? ""
+                       : "this kernel was started without `bpf` in lsm=";
+        }
+    }
+    return {};
+}
+
+Loaded::Handle::~Handle() {
+    records.reset();
+    for (bpf_link* link : links) bpf_link__destroy(link);
+    holders.clear();
+    bpf_object__close(object);
+}
+
+Result<ObjectFile> ObjectFile::read(std::span<std::byte const> bytes, std::string const& name) {
+    auto const prefixed = [&](Diagnostic diagnostic) {
+        diagnostic.message =
+            fmt::format("cannot read object '{}': {}", escape(name), diagnostic.message);
+        return fail(std::move(diagnostic));
+    };
+    auto const elf = read_elf(bytes);
+    if (!elf) return prefixed(elf.error());
+    auto modern = modernised(bytes);
+    if (!modern) return prefixed(modern.error());
+
+    auto handle = std::make_shared<Loaded::Handle>();
+    handle->name = name;
+    handle->bytes = std::move(*modern);
+    LibbpfWords const words;
+    bpf_object_open_opts options{};
+    options.sz = sizeof options;
+    std::string const object_name = std::filesystem::path(name).stem().string();
+    options.object_name = object_name.c_str();
+    handle->object = bpf_object__open_mem(handle->bytes.data(), handle->bytes.size(), &options);
+    if (!handle->object) {
+        auto diagnostic = input_error("libbpf refuses it");
+        note_last_lines(diagnostic, lines(words.text()));
+        return prefixed(std::move(diagnostic));
+    }
+    set_record_sizes(handle->object);
+    handle->plan.maps = maps_of(handle->object, *elf);
+    handle->plan.has_btf = bpf_object__btf(handle->object) != nullptr;
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, handle->object) {
+        handle->programs.push_back(program);
+        handle->plan.programs.push_back(plan_of(program, *elf));
+    }
+    if (handle->programs.empty()) return prefixed(input_error("it has no program"));
+    for (std::size_t i = 0; i < handle->programs.size(); ++i) {
+        ProgramPlan& plan = handle->plan.programs[i];  // stays where it is: `place` points into it
+        plan.place = find_section(plan.section);
+        if (plan.place.row) set_type(handle->programs[i], *plan.place.row);
+    }
+    return ObjectFile(std::move(handle));
+}
+
+Result<ObjectFile> ObjectFile::open(std::string const& path) {
+    constexpr std::uintmax_t most = std::uintmax_t{256} << 20;
+    std::error_code error;
+    auto const size = std::filesystem::file_size(path, error);
+    std::ifstream file(path, std::ios::binary);
+    if (error || !file || size > most) {
+        auto diagnostic = system_error(fmt::format("cannot read object '{}'", escape(path)),
+                                       error         ? error.value()
+                                       : size > most ? EFBIG
+                                                     : EACCES);
+        diagnostic.fault = Fault::input;
+        return fail(std::move(diagnostic));
+    }
+    std::vector<std::byte> bytes(size);
+    file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    bytes.resize(static_cast<std::size_t>(file.gcount()));
+    return read(bytes, path);
+}
+
+Plan const& ObjectFile::plan() const { return handle_->plan; }
+
+Result<void> ObjectFile::apply(Fixup const& fixup) {
+    LibbpfWords const words;
+    for (MapPlan& plan : handle_->plan.maps) {
+        if (plan.internal) continue;
+        auto const setting = fixup(plan);
+        if (!setting) return fail(setting.error());
+        bpf_map* map = bpf_object__find_map_by_name(handle_->object, plan.name.c_str());
+        if (auto done = set(map, plan, *setting); !done) return done;
+    }
+    return {};
+}
+
+Result<Loaded> ObjectFile::load(Targets const& targets) {
+    Loaded::Handle& handle = *handle_;
+    if (auto checked = check_targets(handle, targets); !checked) return fail(checked.error());
+    if (auto loaded = load_object(handle); !loaded) return fail(loaded.error());
+    for (std::size_t i = 0; i < handle.programs.size(); ++i) {
+        ProgramPlan const& plan = handle.plan.programs[i];
+        Attachment attachment{
+            .program = plan.name, .section = plan.section, .id = 0, .place = {}, .note = {}};
+        if (targets.attach) {
+            auto attached = attach_program(handle, plan, handle.programs[i], targets);
+            if (!attached) return fail(attached.error());
+            attachment = std::move(*attached);
+        }
+        attachment.id = id_of(handle.programs[i]);
+        handle.attachments.push_back(std::move(attachment));
+    }
+    return Loaded(handle_);
+}
+
+std::span<Attachment const> Loaded::attachments() const { return handle_->attachments; }
+
+bool Loaded::prints() const {
+    constexpr std::int32_t trace_printk = 6, trace_vprintk = 177;
+    auto const calls_print = [](bpf_insn const& insn) {
+        return insn.code == (BPF_JMP | BPF_CALL) && insn.src_reg == 0 &&
+               (insn.imm == trace_printk || insn.imm == trace_vprintk);
+    };
+    return std::any_of(handle_->programs.begin(), handle_->programs.end(), [&](bpf_program* p) {
+        bpf_insn const* insns = bpf_program__insns(p);
+        return std::any_of(insns, insns + bpf_program__insn_cnt(p), calls_print);
+    });
+}
+
+bool Loaded::only_iterators() const {
+    return !handle_->programs.empty() && handle_->iterators.size() == handle_->programs.size();
+}
+
+Result<void> Loaded::read_iterators(std::function<void(std::string_view)> const& sink) const {
+    for (bpf_link* link : handle_->iterators) {
+        Fd const iterator(bpf_iter_create(bpf_link__fd(link)));
+        if (!iterator) return fail(system_error("cannot start an iterator", errno));
+        std::string text;
+        std::array<char, 4096> buffer;
+        ssize_t n = 0;
+        while ((n = ::read(iterator.get(), buffer.data(), buffer.size())) > 0 ||
+               (n < 0 && errno == EAGAIN))
+            text.append(buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+        if (n < 0) return fail(system_error("cannot read an iterator", errno));
+        for (std::string_view const line : lines(text)) sink(line);
+    }
+    return {};
+}
+
+Result<Loaded> load_bpf_file(std::string const& path, Fixup const& fixup, Targets const& targets) {
+    auto file = ObjectFile::open(path);
+    if (!file) return fail(file.error());
+    if (fixup)
+        if (auto applied = file->apply(fixup); !applied) return fail(applied.error());
+    return file->load(targets);
+}
+
+}  // namespace tamis::runtime

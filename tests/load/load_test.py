@@ -1,0 +1,442 @@
+#!/usr/bin/env python3
+"""tamis load, with objects made by clang.  Usage: load_test.py PATH-OF-TAMIS FOLDER-OF-OBJECTS
+
+Everything is attached in a network namespace of the test's own, runs because something real happens
+there, and counts in the map `runs`."""
+import ctypes
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+TAMIS, OBJECTS = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+MAY = os.geteuid() == 0 and os.environ.get("TAMIS_KERNEL") != "no" and shutil.which("unshare") and shutil.which("ip")
+if MAY and os.environ.get("TAMIS_LOAD_TEST") != "inside":
+    os.environ["TAMIS_LOAD_TEST"] = "inside"
+    os.execvp("unshare", ["unshare", "--net", sys.executable, *sys.argv])
+
+
+def setUpModule():
+    if not MAY:
+        if os.environ.get("TAMIS_REQUIRE_KERNEL") == "1":
+            raise AssertionError("needs root, unshare and ip")
+        raise unittest.SkipTest("needs root, unshare and ip")
+    for name in ("all", "default"):
+        with open(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "w") as file:
+            file.write("1")
+    for command in ("link set lo up", "link add v0 type veth peer name v1", "link set v0 up", "link set v1 up"):
+        subprocess.run(["ip", *command.split()], check=True)
+
+
+def tamis(*args):
+    return subprocess.run([TAMIS, "load", *args], capture_output=True, text=True, timeout=60)
+
+
+def object_file(name):
+    return f"{OBJECTS}/{name}.o"
+
+
+def send_frame(interface, size=64):
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.bind((interface, 0))
+        sender.send(b"\xff" * 12 + b"\x88\xb5" + bytes(size - 14))
+
+
+def exists(program):
+    """Whether the kernel has a program of this ID."""
+    bpf_prog_get_fd_by_id, number = 13, 321  # of bpf(2) on x86-64
+    attributes = struct.pack("<III", program, 0, 0) + bytes(60)
+    fd = ctypes.CDLL(None).syscall(number, bpf_prog_get_fd_by_id, attributes, len(attributes))
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
+
+
+def gone(program):
+    """Whether it goes, for the kernel takes its time: some attachments end a grace period later."""
+    until = time.monotonic() + 5
+    while exists(program) and time.monotonic() < until:
+        time.sleep(0.01)
+    return not exists(program)
+
+
+def content(path):
+    with open(path) as file:
+        return file.read()
+
+
+class Running:
+    """tamis load, attached; `lines` is what it printed when it has ended."""
+
+    def __init__(self, *args):
+        self.process = subprocess.Popen([TAMIS, "load", "--json", *args], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True)
+        self.programs = {}
+        self.lines = []
+
+    def __enter__(self):
+        return self
+
+    def wait_for(self, count):
+        """Reads until so many programs are attached."""
+        while len(self.programs) < count:
+            line = self.process.stdout.readline()
+            if not line:
+                raise AssertionError(self.process.stderr.read())
+            thing = json.loads(line)
+            self.programs[thing["program"]] = thing
+
+    def end(self, number=signal.SIGINT):
+        self.process.send_signal(number)
+        out, self.errors = self.process.communicate(timeout=20)
+        self.lines = [json.loads(line) for line in out.splitlines()]
+        return self.process.returncode
+
+    def runs(self):
+        """How often each program ran, by its number."""
+        return {int(line["key"]): int(line["values"][0]) for line in self.lines if line.get("map") == "runs"}
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+class Attached(unittest.TestCase):
+    """Every kind of section: attached, and run by what it is for."""
+
+    def expect_runs(self, count, *args, trigger):
+        with Running("--dump", "runs", "--interval", "1000", *args) as running:
+            running.wait_for(count)
+            trigger()
+            self.assertEqual(running.end(), 0, running.errors)
+            ran = running.runs()
+        self.assertEqual({number for number in range(count) if not ran[number]}, set(), running.programs)
+        return running
+
+    def expect_gone(self, running):
+        for program in running.programs.values():
+            self.assertTrue(gone(program["id"]), program)
+
+    def test_device(self):
+        def trigger():
+            send_frame("v1")
+            send_frame("v0")
+
+        running = self.expect_runs(4, "-i", "v0", object_file("device"), trigger=trigger)
+        self.assertEqual([program["place"] for program in running.programs.values()],
+                         ["xdp on 'v0', native", "tc ingress of 'v0'", "tc egress of 'v0'", "a packet socket on 'v0'"])
+        self.expect_gone(running)
+
+    def test_trace(self):
+        libc = re.search(r"/\S*/libc\.so\.6", content("/proc/self/maps"))[0]
+
+        def trigger():
+            send_frame("v1")
+            ctypes.CDLL(None).getppid()
+            until = time.monotonic() + 0.2
+            while time.monotonic() < until:  # for the clock
+                pass
+
+        running = self.expect_runs(8, "--event", "cpu-clock:999", "--binary", libc, object_file("trace"),
+                                   trigger=trigger)
+        self.expect_gone(running)
+
+    def test_cgroup(self):
+        mounted = re.search(r"^\S+ (\S+) cgroup2 ", content("/proc/mounts"), re.M)
+        if not mounted:
+            self.skipTest("no cgroup2 file system is mounted")
+        folder = f"{mounted[1]}/tamis-test-{os.getpid()}"
+        os.mkdir(folder)
+        self.addCleanup(os.rmdir, folder)
+
+        def inside():
+            with open(f"{folder}/cgroup.procs", "w") as file:
+                file.write("0")
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                with socket.create_connection(server.getsockname()) as client:
+                    client.getpeername()
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                    client.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+                receiver.bind(("127.0.0.1", 0))
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                    sender.sendto(b"x", receiver.getsockname())
+                receiver.recvfrom(10)
+            content("/proc/sys/net/ipv4/ip_forward")
+            open("/dev/null").close()
+
+        def trigger():
+            child = os.fork()
+            if child == 0:
+                try:
+                    inside()
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            self.assertEqual(os.waitpid(child, 0)[1], 0)
+
+        # Those for IPv6, which this namespace does not have, are only attached.
+        with Running("--dump", "runs", "--interval", "1000", "--cgroup", folder, object_file("cgroup")) as running:
+            running.wait_for(23)
+            trigger()
+            self.assertEqual(running.end(), 0, running.errors)
+        ran = running.runs()
+        self.assertEqual({number for number in range(16) if not ran[number]}, set())
+        self.expect_gone(running)
+        done = tamis("--cgroup", "/proc", object_file("cgroup"))
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("it has to be a folder of cgroup version 2", done.stderr)
+
+    def test_socket_map(self):
+        pin = f"/sys/fs/bpf/tamis-test-{os.getpid()}"
+        self.addCleanup(lambda: os.path.exists(pin) and os.unlink(pin))
+
+        def trigger():
+            system = ctypes.CDLL(None, use_errno=True).syscall
+            path = ctypes.create_string_buffer(pin.encode())
+            bpf, obj_get, update = 321, 7, 2
+            fd = system(bpf, obj_get, struct.pack("<QII", ctypes.addressof(path), 0, 0), 16)
+            self.assertGreaterEqual(fd, 0)
+            with socket.create_server(("127.0.0.1", 0)) as server, \
+                    socket.create_connection(server.getsockname()) as client, server.accept()[0] as accepted:
+                for index, end in enumerate((client, accepted)):
+                    key, value = (ctypes.c_uint32(n) for n in (index, end.fileno()))
+                    request = struct.pack("<IIQQQ", fd, 0, ctypes.addressof(key), ctypes.addressof(value), 0)
+                    self.assertEqual(system(bpf, update, request, len(request)), 0, ctypes.get_errno())
+                client.send(b"hello")
+                self.assertEqual(accepted.recv(10), b"hello")
+            os.close(fd)
+
+        # The only socket map there is need not be named.
+        running = self.expect_runs(3, "--map", f"sockets:pin={pin}", object_file("sockmap"), trigger=trigger)
+        os.unlink(pin)  # the map took the programs with it
+        self.expect_gone(running)
+        self.expect_runs(3, "--map", f"sockets:pin={pin}", "--map", "sockets", object_file("sockmap"), trigger=trigger)
+
+    def test_network_namespace(self):
+        def trigger():
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver, \
+                    socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                receiver.bind(("127.0.0.1", 0))
+                sender.sendto(b"x", receiver.getsockname())
+                receiver.recv(10)
+
+        # The dissector runs only where the kernel needs a hash.
+        with Running("--dump", "runs", "--interval", "1000", object_file("netns")) as running:
+            running.wait_for(2)
+            trigger()
+            self.assertEqual(running.end(), 0, running.errors)
+        self.assertGreater(running.runs()[0], 0)
+
+    def test_netfilter(self):
+        def trigger():
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"x", ("127.0.0.1", 9))
+
+        running = self.expect_runs(1, "--nf", "ipv4:output:-50", object_file("netfilter"), trigger=trigger)
+        self.expect_gone(running)
+        done = tamis("--nf", "ipv4:nowhere", object_file("netfilter"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("'ipv4:nowhere' is no netfilter hook", done.stderr)
+
+    def test_iterator(self):
+        done = tamis(object_file("iter"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"process {os.getpid()}\n", done.stdout)
+
+    def test_other_network_namespace(self):
+        other = subprocess.Popen(["unshare", "--net", "sleep", "60"])
+        self.addCleanup(other.wait)
+        self.addCleanup(other.kill)
+        ours = os.stat("/proc/self/ns/net").st_ino
+        while os.stat(f"/proc/{other.pid}/ns/net").st_ino == ours:
+            time.sleep(0.01)
+        done = tamis("--netns", str(other.pid), "-i", "v0", object_file("xdp"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("there is no network interface 'v0'", done.stderr)
+
+
+class Legacy(unittest.TestCase):
+    """Maps of the old era."""
+
+    def test_they_are_rewritten(self):
+        for name in ("legacy", "legacy-bare"):
+            plan = json.loads(tamis("--dry-run", "--json", object_file(name)).stdout)
+            self.assertEqual([(m["name"], m["type"], m["max_entries"], m["flags"], m["legacy"]) for m in plan["maps"]],
+                             [("runs", "array", 2, 0, True), ("seen", "hash", 100, 1, True)])
+            with Running("--dump", "runs", "-i", "v0", object_file(name)) as running:
+                running.wait_for(1)
+                send_frame("v1")
+                self.assertEqual(running.end(), 0, running.errors)
+            self.assertEqual([(line["key"], line["values"]) for line in running.lines[-2:]],
+                             [("00 00 00 00", ["00 00 00 00 00 00 00 00"]), ("01 00 00 00", ["01 00 00 00 00 00 00 00"])])
+
+
+class Output(unittest.TestCase):
+    def test_all_three_ways(self):
+        with Running("-i", "v0", "--print", "ring", "--print", "perf:event", object_file("output")) as running:
+            running.wait_for(1)
+            time.sleep(0.1)
+            send_frame("v1", 77)
+            time.sleep(0.3)
+            self.assertEqual(running.end(), 0, running.errors)
+        records = {line["map"]: line for line in running.lines if line["kind"] == "record"}
+        text = "(struct event){.length = (__u32)77,.port = (__u16)80,.name = (char[6])['t','a','m','i','s',],}"
+        self.assertEqual(records["ring"]["data"], text)
+        self.assertIsNone(records["ring"]["cpu"])
+        # The kernel's padding behind the record is no part of the type.
+        self.assertEqual(records["perf"]["data"], text)
+        self.assertIsInstance(records["perf"]["cpu"], int)
+
+    # Other readers of the trace pipe take lines from us, so there are several.
+    def test_trace_pipe(self):
+        with Running("-i", "v0", object_file("output")) as running:
+            running.wait_for(1)
+            for _ in range(20):
+                send_frame("v1", 77)
+                time.sleep(0.02)
+            self.assertEqual(running.end(), 0, running.errors)
+        lines = [line["text"] for line in running.lines if line["kind"] == "trace"]
+        self.assertRegex("\n".join(lines), r"bpf_trace_printk: length 77")
+
+    def test_hexadecimal_without_a_type(self):
+        with Running("-i", "v0", "--print", "perf", object_file("output")) as running:
+            running.wait_for(1)
+            time.sleep(0.1)
+            send_frame("v1", 77)
+            time.sleep(0.3)
+            running.end()
+        data = [line["data"] for line in running.lines if line["kind"] == "record"]
+        self.assertRegex(data[0], "^4d 00 00 00 50 00 74 61 6d 69 73 00")
+
+    def test_mistakes(self):
+        for option, message in ((["--print", "nothing"], "there is no map 'nothing'"),
+                                (["--dump", "nothing"], "there is no map 'nothing'"),
+                                (["--print", "runs"], "map 'runs' is neither a ring buffer nor a perf event array"),
+                                (["--print", "ring:nothing"], "the object's BTF has no type 'nothing'")):
+            done = tamis("-i", "v0", *option, object_file("output"))
+            self.assertEqual(done.returncode, 2, option)
+            self.assertIn(message, done.stderr)
+
+
+class Refusals(unittest.TestCase):
+    def expect(self, code, words, *args):
+        done = tamis(*args)
+        self.assertEqual((done.returncode, done.stdout), (code, ""), done.stderr)
+        for text in words:
+            self.assertIn(text, done.stderr)
+
+    def test_missing_targets(self):
+        for name, what, option in (("device", "an interface", "-i IF"), ("cgroup", "a control group", "--cgroup PATH"),
+                                   ("netfilter", "a netfilter hook", "--nf ipv4:prerouting"),
+                                   ("trace", "an event", "--event cpu-clock:99")):
+            self.expect(2, [f" needs {what}\nnote: name it with {option}\n"], object_file(name))
+        self.expect(2, ["needs a program's function\nnote: name it with --binary FILE:FUNCTION"], "--event",
+                    "cpu-clock", object_file("trace"))
+        self.expect(2, ["unknown event 'tea-time'"], "--event", "tea-time", "--binary", "libc.so.6",
+                    object_file("trace"))
+        self.expect(2, ["'nothing' is no number of times"], "--event", "cpu-clock:nothing", "--binary", "libc.so.6",
+                    object_file("trace"))
+
+    def test_maps(self):
+        self.expect(3, ["cannot create map 'runs' (array, 4294967295 entries of 4 + 8 bytes): Cannot allocate memory",
+                        "`--map runs:max_entries=N` makes it smaller"],
+                    "-i", "v0", "--map", "runs:max_entries=4294967295", object_file("xdp"))
+        self.expect(2, ["there is no map 'walks'"], "--map", "walks:max_entries=1", object_file("xdp"))
+        self.expect(2, ["'runs:size=1' is no setting of a map"], "--map", "runs:size=1", object_file("xdp"))
+        self.expect(2, ["'many' is no number"], "--map", "runs:max_entries=many", object_file("xdp"))
+
+    def test_programs(self):
+        self.expect(3, ["the kernel refuses program 'beyond' (xdp): invalid bpf_context access off=400 size=1",
+                        "note: ; return *((__u8 *)ctx + 400)"], "-i", "v0", object_file("refused"))
+        self.expect(3, ["the kernel refuses program 'later' (xdp): invalid func unknown#9999"], "-i", "v0",
+                    object_file("future"))
+        self.expect(2, ["program 'route' (lwt_in) is not attached by tamis: a route carries it"],
+                    object_file("unattached"))
+        self.expect(2, ["section 'xpd' of program 'mistyped' names no kind of program", "'xdp'"],
+                    object_file("unknown"))
+
+    def test_files(self):
+        self.expect(2, ["No such file or directory"], "/nonexistent.o")
+        self.expect(2, ["it is no ELF file"], __file__)
+        self.expect(2, ["no little-endian object for BPF"], TAMIS)
+        self.expect(2, ["FILE is required"])
+
+    def test_only_loading(self):
+        done = tamis("--no-attach", object_file("unattached"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"^loaded route id \d+\n$")
+
+    def test_a_kernel_without_kprobes_names_trace_points(self):
+        if os.path.exists("/sys/bus/event_source/devices/kprobe"):
+            self.skipTest("this kernel has kprobes")
+        self.expect(3, ["this kernel was built without kprobes", 'SEC("tracepoint/net/netif_receive_skb")'],
+                    object_file("kprobe"))
+
+
+class Plan(unittest.TestCase):
+    def test_dry_run(self):
+        done = tamis("--dry-run", object_file("sockmap"))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout, r"""^map runs: array, 32 entries of 4 \+ 8 bytes
+map sockets: sockmap, 4 entries of 4 \+ 4 bytes
+program parser in section sk_skb/stream_parser: sk_skb, \d+ instructions, Linux 4.14
+    attached to: a socket map \(--map NAME\)
+    refers to map runs
+""")
+        done = tamis("--dry-run", "--map", "runs:max_entries=7", object_file("unknown"))
+        self.assertIn("map runs: array, 7 entries", done.stdout)
+        self.assertIn("program mistyped in section xpd: the section names no kind of program", done.stdout)
+
+    def test_every_object_has_one(self):
+        for name in os.listdir(OBJECTS):
+            if name.endswith(".o"):
+                done = tamis("--dry-run", "--json", f"{OBJECTS}/{name}")
+                self.assertEqual((done.returncode, done.stderr), (0, ""), name)
+                self.assertTrue(json.loads(done.stdout)["programs"])
+
+
+class Lifetime(unittest.TestCase):
+    def test_kill_leaves_nothing(self):
+        for args in (["-i", "v0", object_file("device")], ["--event", "cpu-clock:99", "--binary", "libc.so.6",
+                                                           object_file("trace")],
+                     ["--nf", "ipv4:input", object_file("netfilter")], [object_file("sockmap")]):
+            with Running(*args) as running:
+                running.wait_for(1)
+                time.sleep(0.1)
+                running.process.kill()
+                running.process.wait()
+                for program in running.programs.values():
+                    self.assertTrue(gone(program["id"]), program)
+
+    def test_pinned_stays_and_maps_are_reused(self):
+        folder = f"/sys/fs/bpf/tamis-pin-{os.getpid()}"
+        self.addCleanup(shutil.rmtree, folder, True)
+        done = tamis("-i", "v0", "--pin", folder, "--map", f"runs:pin={folder}/runs", object_file("xdp"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        program = int(re.search(r"attached pass id (\d+) to xdp on 'v0', native\n", done.stderr)[1])
+        self.assertTrue(exists(program))
+        send_frame("v1")
+        # Another object on the other end counts on in the same map.
+        with Running("--dump", "runs", "--reuse", folder, "-i", "v1", object_file("xdp")) as running:
+            running.wait_for(1)
+            send_frame("v0")
+            running.end()
+        self.assertEqual(running.runs()[0], 2)
+        os.unlink(f"{folder}/pass")
+        self.assertTrue(gone(program))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:], verbosity=2)

@@ -1,0 +1,4 @@
+// A program at many of the kernel's functions.
+#include "count.h"
+
+SEC("kprobe.multi/ip_rcv*") int at_many(void *ctx) { return count(0), 0; }

@@ -1,0 +1,67 @@
+// The table of sections against libbpf's own, and objects that are broken.
+#include "runtime/sections.h"
+
+#include <bpf/libbpf.h>
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
+#include "runtime/elf_object.h"
+
+namespace tamis::runtime {
+namespace {
+
+int silent(libbpf_print_level, char const*, va_list) { return 0; }
+
+TEST(Sections, TypesAreThoseOfLibbpf) {
+    libbpf_set_print(silent);
+    int known = 0;
+    for (SectionRow const& row : sections()) {
+        bpf_prog_type type{};
+        bpf_attach_type attach_type{};
+        std::string const name = std::string(row.name) + (row.tail == Tail::required ? "/x" : "");
+        if (libbpf_prog_type_by_name(name.c_str(), &type, &attach_type) != 0) continue;
+        ++known;
+        EXPECT_EQ(row.prog_type, static_cast<std::uint32_t>(type)) << name;
+        // Where it says 0 for a type that has none we may say how we attach.
+        if (attach_type == 0) continue;
+        EXPECT_EQ(row.attach_type, static_cast<std::uint32_t>(attach_type)) << name;
+    }
+    EXPECT_GE(known, 80);
+}
+
+TEST(Sections, EveryRowIsFoundByItsName) {
+    for (SectionRow const& row : sections()) {
+        std::string const name = std::string(row.name) + (row.tail == Tail::required ? "/x" : "");
+        EXPECT_EQ(find_section(name).row, &row) << name;
+        EXPECT_EQ(find_section(name).tail, row.tail == Tail::required ? "x" : "") << name;
+        EXPECT_EQ(row.by == AttachBy::nobody, !row.reason.empty()) << name;
+        EXPECT_FALSE(prog_type_name(row.prog_type).empty()) << name;
+    }
+}
+
+TEST(Sections, Names) {
+    auto const name_of = [](std::string_view section) {
+        auto const found = find_section(section);
+        return found.row ? fmt::format("{} {}", found.row->name, found.tail) : "none";
+    };
+    EXPECT_EQ(name_of("kprobe/tcp_v4_rcv+8"), "kprobe tcp_v4_rcv+8");
+    EXPECT_EQ(name_of("?kprobe/f"), "kprobe f");
+    EXPECT_EQ(name_of("kprobe"), "none");
+    EXPECT_EQ(name_of("kprobe/"), "none");
+    EXPECT_EQ(name_of("socket1"), "socket 1");
+    EXPECT_EQ(name_of("xdp_prog"), "xdp _prog");
+    EXPECT_EQ(name_of("xdp.frags"), "xdp.frags ");
+    EXPECT_EQ(name_of("tracepoint/net/netif_rx"), "tracepoint net/netif_rx");
+    EXPECT_EQ(name_of("tcp"), "none");
+    EXPECT_EQ(name_of(""), "none");
+}
+
+TEST(ElfObject, WhatIsNoneIsRefused) {
+    EXPECT_FALSE(read_elf({}));
+    std::byte const zeros[64] = {};
+    EXPECT_EQ(read_elf(zeros).error().message, "it is no ELF file");
+    EXPECT_EQ(modernised(zeros).error().message, "it is no ELF file");
+}
+
+}  // namespace
+}  // namespace tamis::runtime
