@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cerrno>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -136,14 +137,17 @@ int context_type(Types& types, Basics const& basic, std::string_view name) {
     return id;
 }
 
-// What `__uint(type, ...); __uint(max_entries, ...); __type(key, ...); __type(value, ...)` makes in
-// C: numbers are lengths of arrays, types are pointed to.
-int map_variable(Types& types, Basics const& basic, ebpf::MapSpec const& map) {
-    assert(map.key_size == 4 && "both array map types have 32-bit keys");
+int value_type(Types& types, Basics const& basic, ebpf::MapSpec const& map) {
     int const value = types.structure(map.value_type, map.value_size());
     for (std::uint32_t i = 0; i < map.value_fields.size(); ++i)
         types.member(map.value_fields[i], basic.u64, 8 * i);
+    return value;
+}
 
+// What `__uint(type, ...); __uint(max_entries, ...); __type(key, ...); __type(value, ...)` makes in
+// C: numbers are lengths of arrays, types are pointed to.
+int map_variable(Types& types, Basics const& basic, ebpf::MapSpec const& map, int value) {
+    assert(map.key_size == 4 && "both array map types have 32-bit keys");
     auto const number = [&](std::uint32_t n) {
         return types.pointer(types.array(basic.i32, basic.u32, n));
     };
@@ -161,18 +165,16 @@ int map_variable(Types& types, Basics const& basic, ebpf::MapSpec const& map) {
 }
 
 // .BTF.ext: a header of 24 bytes, then function records, then line records; both kinds are grouped
-// by code section.
+// by code section.  libbpf warns about every program that has function records and no line.
 class Ext {
   public:
-    void section(std::uint32_t name, std::uint32_t functions) {
-        put(functions_, {name, functions});
-        put(lines_, {name, functions});
+    void section(std::uint32_t name, std::size_t functions, std::size_t lines) {
+        put(functions_, {name, static_cast<std::uint32_t>(functions)});
+        put(lines_, {name, static_cast<std::uint32_t>(lines)});
     }
-    // The line stands for the whole function.  libbpf warns about every program that has function
-    // records and no line.
-    void function(std::uint32_t insn, std::uint32_t type, std::uint32_t file, std::uint32_t line) {
-        put(functions_, {8 * insn, type});
-        put(lines_, {8 * insn, file, line, 1U << 10});  // line 1, column 0
+    void function(std::uint32_t insn, std::uint32_t type) { put(functions_, {8 * insn, type}); }
+    void line(std::uint32_t insn, std::uint32_t file, std::uint32_t text, LineInfo const& at) {
+        put(lines_, {8 * insn, file, text, at.line << 10 | at.column});
     }
     std::vector<std::byte> bytes() const {
         auto const size = [](auto const& v) { return static_cast<std::uint32_t>(4 + v.size()); };
@@ -197,7 +199,31 @@ class Ext {
     std::vector<std::byte> functions_, lines_;
 };
 
+// File names of line records.  From 6.9 on the verifier's log passes over a record that has the
+// file and the line of the one before; it compares not the name but its place in .BTF.  So every
+// further text on a line gets the name at a place of its own: the end of a longer string.
+class FileNames {
+  public:
+    explicit FileNames(Types& types) : types_(types) {}
+
+    std::uint32_t of(LineInfo const& at) {
+        auto const& first = first_.try_emplace(std::pair(at.file, at.line), at.text).first->second;
+        if (first == at.text) return types_.text(at.file);
+        std::string const prefix = std::to_string(types_.text(at.text));
+        return types_.text(prefix + at.file) + static_cast<std::uint32_t>(prefix.size());
+    }
+
+  private:
+    Types& types_;
+    std::map<std::pair<std::string, std::uint32_t>, std::string>
+        first_;  // the first text on a line
+};
+
 }  // namespace
+
+std::string declaration(std::string_view function, std::string_view context) {
+    return fmt::format("int {}(struct {} *ctx)", function, context);
+}
 
 Result<TypeSections> type_sections(std::span<CodeSection const> code,
                                    std::span<ebpf::MapSpec const> maps, std::string_view context,
@@ -213,19 +239,25 @@ Result<TypeSections> type_sections(std::span<CodeSection const> code,
     int const prototype = types.prototype(basic.i32, "ctx", pointer);
 
     Ext ext;
-    std::uint32_t const file = types.text("<tamis>");
+    FileNames files(types);
     for (CodeSection const& section : code) {
-        ext.section(types.text(std::string(section.name)),
-                    static_cast<std::uint32_t>(section.functions.size()));
+        ext.section(types.text(std::string(section.name)), section.functions.size(),
+                    section.lines.size());
         for (ebpf::Function const& f : section.functions) {
             int const type = types.function(f.name, section.global, prototype);
-            auto const line = fmt::format("int {}(struct {} *ctx)", f.name, context);
-            ext.function(f.begin, static_cast<std::uint32_t>(type), file, types.text(line));
+            ext.function(f.begin, static_cast<std::uint32_t>(type));
         }
+        for (LineInfo const& l : section.lines)
+            ext.line(l.insn, files.of(l), types.text(l.text), l);
     }
 
     std::vector<int> map_variables;
-    for (ebpf::MapSpec const& map : maps) map_variables.push_back(map_variable(types, basic, map));
+    std::map<std::string_view, int> values;
+    for (ebpf::MapSpec const& map : maps) {
+        auto const [at, is_new] = values.try_emplace(map.value_type, 0);
+        if (is_new) at->second = value_type(types, basic, map);
+        map_variables.push_back(map_variable(types, basic, map, at->second));
+    }
     if (!maps.empty()) types.data_section(".maps", map_variables, map_definition_size);
 
     auto const license_size = static_cast<std::uint32_t>(license.size() + 1);

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/line_info.h"
 #include "bpf/ebpf.h"
 #include "bpf/result.h"
 
@@ -18,8 +19,12 @@ namespace tamis::backend {
 struct CodeSection {
     std::string_view name;
     std::vector<ebpf::Function> functions;
-    bool global;  // the entry; other functions are static
+    std::vector<LineInfo> lines;  // likewise
+    bool global;                  // the entries; other functions are static
 };
+
+// The C declaration of a function of the object.
+std::string declaration(std::string_view function, std::string_view context);
 
 struct TypeSections {
     std::vector<std::byte> btf, ext;  // contents of .BTF and .BTF.ext

@@ -164,10 +164,12 @@ class ElfWriter {
     std::vector<std::unique_ptr<Bytes>> contents_;
 };
 
-// A section's code, and what in it the loader has to fill in.
+// A section's code, and what in it the loader has to fill in.  Places are counted in instructions
+// from the section's start.
 struct Code {
     std::vector<ebpf::Insn> insns;
-    std::vector<ebpf::Function> functions;  // begin: from the section's start
+    std::vector<ebpf::Function> functions;
+    std::vector<LineInfo> lines;
     struct Reference {
         std::uint32_t insn;
         std::optional<std::uint32_t> map;  // index of the map; none: a call into .text
@@ -175,41 +177,70 @@ struct Code {
     std::vector<Reference> references;
 };
 
-// The functions [first, last) of the program as a section of their own; `text` is the index of the
-// instruction that .text begins with.
-Code section_of(ebpf::Program const& program, std::size_t first, std::size_t last,
-                std::uint32_t text) {
-    auto const& all = program.functions;
-    std::uint32_t const begin =
-        first < all.size() ? all[first].begin : static_cast<std::uint32_t>(program.insns.size());
-    std::uint32_t const end =
-        last < all.size() ? all[last].begin : static_cast<std::uint32_t>(program.insns.size());
-    Code code;
-    code.insns.assign(program.insns.begin() + begin, program.insns.begin() + end);
-    for (std::size_t f = first; f < last; ++f)
-        code.functions.push_back({all[f].name, all[f].begin - begin});
+std::uint32_t size_of(Code const& code) { return static_cast<std::uint32_t>(code.insns.size()); }
 
-    for (std::uint32_t i = 0; i < code.insns.size(); ++i) {
-        ebpf::Insn& insn = code.insns[i];
+// All that the object holds: the code of every program and their maps.
+struct Contents {
+    Code entries, text;
+    std::vector<ebpf::MapSpec> maps;
+};
+
+// Where parts of a program go: `text` is the index of its first static function's instruction,
+// which becomes instruction `text_at` of .text; its map 0 becomes map `maps_at`.
+struct Placement {
+    std::uint32_t text, text_at, maps_at;
+};
+
+// Appends the program's instructions [begin, end) to a section.
+void append(Code& code, ebpf::Program const& program, std::vector<LineInfo> const& lines,
+            std::uint32_t begin, std::uint32_t end, Placement const& placement) {
+    std::uint32_t const base = size_of(code);
+    code.insns.insert(code.insns.end(), program.insns.begin() + begin, program.insns.begin() + end);
+    for (ebpf::Function const& f : program.functions)
+        if (f.begin >= begin && f.begin < end)
+            code.functions.push_back({f.name, f.begin - begin + base});
+    for (LineInfo line : lines) {
+        if (line.insn < begin || line.insn >= end) continue;
+        line.insn += base - begin;
+        code.lines.push_back(std::move(line));
+    }
+    for (std::uint32_t i = begin; i < end; ++i) {
+        ebpf::Insn& insn = code.insns[i - begin + base];
         if (loads_map(insn)) {
             auto const map = static_cast<std::uint32_t>(insn.imm);
             assert(map < program.maps.size());
-            code.references.push_back({i, map});
+            code.references.push_back({i - begin + base, placement.maps_at + map});
             insn.src = 0;
             insn.imm = 0;
         } else if (calls_function(insn)) {
             // Relative to the next instruction; in another section, where only the loader knows
             // the distance, relative to that section's start (as if called from before it).
-            auto const target = static_cast<std::int64_t>(begin) + i + 1 + insn.imm;
+            auto const target = static_cast<std::int64_t>(i) + 1 + insn.imm;
             if (target < begin || target >= end) {
-                assert(target >= text);
-                code.references.push_back({i, std::nullopt});
-                insn.imm = static_cast<std::int32_t>(target - text - 1);
+                assert(target >= placement.text);
+                code.references.push_back({i - begin + base, std::nullopt});
+                insn.imm =
+                    static_cast<std::int32_t>(target - placement.text + placement.text_at - 1);
             }
         }
         if (ebpf::is_ld_imm64(insn)) ++i;
     }
-    return code;
+}
+
+void append(Contents& out, ObjectEntry const& entry, std::string_view context) {
+    ebpf::Program const& program = *entry.program;
+    auto const& functions = program.functions;
+    assert(!functions.empty() && functions[0].begin == 0);
+    auto const end = static_cast<std::uint32_t>(program.insns.size());
+    Placement const placement{.text = functions.size() > 1 ? functions[1].begin : end,
+                              .text_at = size_of(out.text),
+                              .maps_at = static_cast<std::uint32_t>(out.maps.size())};
+    std::vector<std::string> declarations;
+    for (ebpf::Function const& f : functions) declarations.push_back(declaration(f.name, context));
+    auto const lines = line_info(program, entry.source, declarations);
+    append(out.entries, program, lines, 0, placement.text, placement);
+    append(out.text, program, lines, placement.text, end, placement);
+    out.maps.insert(out.maps.end(), program.maps.begin(), program.maps.end());
 }
 
 // Names and places in the object.  Local symbols come before global ones.
@@ -270,18 +301,23 @@ Bytes license_text() {
 
 std::vector<std::byte> raw(ebpf::Program const& program) { return encoded(program.insns); }
 
-Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow const& hook) {
-    assert(!program.functions.empty() && program.functions[0].begin == 0);
-    bool const has_text = program.functions.size() > 1;
-    auto const size = static_cast<std::uint32_t>(program.insns.size());
-    std::uint32_t const text_begin = has_text ? program.functions[1].begin : size;
-    Code const entry = section_of(program, 0, 1, text_begin);
-    Code const text = section_of(program, 1, program.functions.size(), text_begin);
+Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow const& hook,
+                                      Source const* source) {
+    ObjectEntry const entry{&program, source};
+    return object(std::span(&entry, 1), hook);
+}
+
+Result<std::vector<std::byte>> object(std::span<ObjectEntry const> programs, HookRow const& hook) {
+    assert(!programs.empty());
+    Contents all;
+    for (ObjectEntry const& entry : programs) append(all, entry, hook.context);
+    auto const& [entries, text, maps] = all;
+    bool const has_text = !text.insns.empty();
 
     std::vector<CodeSection> sections;
-    if (has_text) sections.push_back({".text", text.functions, false});
-    sections.push_back({hook.section, entry.functions, true});
-    auto types = type_sections(sections, program.maps, hook.context, license);
+    if (has_text) sections.push_back({".text", text.functions, text.lines, false});
+    sections.push_back({hook.section, entries.functions, entries.lines, true});
+    auto types = type_sections(sections, maps, hook.context, license);
     if (!types) return fail(std::move(types.error()));
 
     ElfWriter elf;
@@ -297,14 +333,14 @@ Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow cons
         return elf.add({.name = name, .type = SHT_PROGBITS, .flags = flags, .align = align},
                        std::move(contents));
     };
-    std::uint64_t const maps_size = map_definition_size * program.maps.size();
+    std::uint64_t const maps_size = map_definition_size * maps.size();
     std::uint16_t const text_index = has_text ? code_section(".text", text) : std::uint16_t{0};
-    std::uint16_t const entry_index = code_section(hook.section, entry);
+    std::uint16_t const entry_index = code_section(hook.section, entries);
     std::uint16_t const license_index =
         data_section("license", 1, SHF_ALLOC | SHF_WRITE, license_text());
     std::uint16_t const maps_index =
-        program.maps.empty() ? std::uint16_t{0}
-                             : data_section(".maps", 8, SHF_ALLOC | SHF_WRITE, Bytes(maps_size));
+        maps.empty() ? std::uint16_t{0}
+                     : data_section(".maps", 8, SHF_ALLOC | SHF_WRITE, Bytes(maps_size));
     data_section(".BTF", 4, 0, std::move(types->btf));
     data_section(".BTF.ext", 4, 0, std::move(types->ext));
 
@@ -314,11 +350,11 @@ Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow cons
         text_symbol = symbols.add({}, STB_LOCAL, STT_SECTION, text_index, 0, 0);
         add_functions(symbols, text, text_index, STB_LOCAL);
     }
-    add_functions(symbols, entry, entry_index, STB_GLOBAL);
+    add_functions(symbols, entries, entry_index, STB_GLOBAL);
     auto const first_map = static_cast<std::uint32_t>(symbols.all().size());
-    for (std::size_t i = 0; i < program.maps.size(); ++i)
-        symbols.add(program.maps[i].name, STB_GLOBAL, STT_OBJECT, maps_index,
-                    map_definition_size * i, map_definition_size);
+    for (std::size_t i = 0; i < maps.size(); ++i)
+        symbols.add(maps[i].name, STB_GLOBAL, STT_OBJECT, maps_index, map_definition_size * i,
+                    map_definition_size);
     symbols.add("_license", STB_GLOBAL, STT_OBJECT, license_index, 0, license.size() + 1);
 
     std::uint16_t const symbol_index = elf.add({.name = ".symtab",
@@ -328,9 +364,9 @@ Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow cons
                                                 .link = ElfWriter::string_table,
                                                 .info = symbols.locals()},
                                                symbols.all());
-    auto const relocation_section = [&](std::string const& name, std::span<Elf64_Rel> entries,
+    auto const relocation_section = [&](std::string const& name, std::span<Elf64_Rel> list,
                                         std::uint16_t target) {
-        if (entries.empty()) return;
+        if (list.empty()) return;
         elf.add({.name = name,
                  .type = SHT_REL,
                  .flags = SHF_INFO_LINK,
@@ -338,10 +374,10 @@ Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow cons
                  .entry_size = sizeof(Elf64_Rel),
                  .link = symbol_index,
                  .info = target},
-                entries);
+                list);
     };
     auto text_relocations = relocations(text, first_map, text_symbol);
-    auto entry_relocations = relocations(entry, first_map, text_symbol);
+    auto entry_relocations = relocations(entries, first_map, text_symbol);
     relocation_section(".rel.text", text_relocations, text_index);
     relocation_section(".rel" + std::string(hook.section), entry_relocations, entry_index);
     return elf.finish();

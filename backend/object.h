@@ -2,18 +2,30 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <vector>
 
+#include "bpf/diagnostic.h"
 #include "bpf/ebpf.h"
 #include "bpf/hooks.h"
 #include "bpf/result.h"
 
 namespace tamis::backend {
 
-// The object's bytes: the entry function in the hook's section, other functions in .text, maps in
-// .maps with their relocations, license `Dual BSD/GPL`, BTF and .BTF.ext with function info.  The
-// same program gives the same bytes everywhere.
-Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow const& hook);
+// One program of an object.  `source` is the text that its origins point into; null: no line
+// information but the functions' declarations.
+struct ObjectEntry {
+    ebpf::Program const* program;
+    Source const* source = nullptr;
+};
+
+// The object's bytes: the entry functions in the hook's section, other functions in .text, maps in
+// .maps with their relocations, license `Dual BSD/GPL`, BTF, and .BTF.ext with function info and
+// line info whose lines are the filter's own text.  At least one program; names of entry functions
+// and of maps must differ from each other.  The same programs give the same bytes everywhere.
+Result<std::vector<std::byte>> object(std::span<ObjectEntry const> entries, HookRow const& hook);
+Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow const& hook,
+                                      Source const* source = nullptr);
 
 // The program's instructions as 8-byte little-endian records, as they would be loaded.
 std::vector<std::byte> raw(ebpf::Program const& program);

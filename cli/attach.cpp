@@ -152,7 +152,7 @@ Result<LoadedProgram> load(Input const& input, translator::Options const& option
     auto const translated = translator::translate(input.program, options);
     if (!translated) return fail(translated.error());
     HookRow const& hook = row(options.hook);
-    auto const object = backend::object(*translated, hook);
+    auto const object = backend::object(*translated, hook, &input.source);
     if (!object) return fail(object.error());
     return LoadedProgram::load(*object, hook);
 }

@@ -46,7 +46,7 @@ struct CompileOptions {
     HookOptions hook;
     std::string link_type = "EN10MB", emit, output;
     int dump = 0;
-    bool list_link_types = false, json = false;
+    bool list_link_types = false, json = false, strip = false;
 };
 
 Result<EmitName> choose_emit(CompileOptions const& o) {
@@ -116,9 +116,9 @@ Json json_of(Input const& input, LinkType const& link, HookRow const* hook,
     return out;
 }
 
-// The chosen form as bytes.
+// The chosen form as bytes.  `source`: the text that an object shows beside its instructions.
 Result<std::string> produce(Emit emit, cbpf::Program const& classic, ebpf::Program const* extended,
-                            HookRow const* hook) {
+                            HookRow const* hook, Source const* source) {
     auto const text_of = [](std::vector<std::byte> const& bytes) {
         return std::string(reinterpret_cast<char const*>(bytes.data()), bytes.size());
     };
@@ -136,7 +136,7 @@ Result<std::string> produce(Emit emit, cbpf::Program const& classic, ebpf::Progr
         case Emit::raw:
             return text_of(backend::raw(*extended));
         case Emit::object: {
-            auto const object = backend::object(*extended, *hook);
+            auto const object = backend::object(*extended, *hook, source);
             if (!object) return fail(object.error());
             return text_of(*object);
         }
@@ -192,7 +192,8 @@ Exit run(CompileOptions const& o) {
         print_json(json_of(*input, *link, hook, extended ? &*extended : nullptr));
         return Exit::success;
     }
-    auto const bytes = produce(emit->emit, input->program, extended ? &*extended : nullptr, hook);
+    auto const bytes = produce(emit->emit, input->program, extended ? &*extended : nullptr, hook,
+                               o.strip ? nullptr : &input->source);
     if (!bytes) return report(bytes.error(), input->source);
     return write(o.output, *bytes);
 }
@@ -216,6 +217,7 @@ Exit compile(std::vector<std::string> const& args) {
                    "--hook, ebpf with it, object when -o ends in .o")
         ->type_name("FORM");
     app.add_option("-o", o.output, "write to FILE, whole or not at all")->type_name("FILE");
+    app.add_flag("--strip", o.strip, "leave the filter's text out of an object");
     app.add_flag("--json", o.json, "print one JSON object");
     app.footer(
         "Examples:\n"

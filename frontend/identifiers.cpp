@@ -167,7 +167,7 @@ bool Identifiers::takes_addresses(Hosts kind, std::string_view what) {
 
 bool Identifiers::host4(std::uint32_t address, std::uint32_t mask) {
     if (!takes_addresses(Hosts::ipv4, "an IPv4 address")) return false;
-    tests(id_.span).host4(q_.protocol, address, mask, q_.direction);
+    tests(id_.test).host4(q_.protocol, address, mask, q_.direction);
     return true;
 }
 
@@ -213,7 +213,7 @@ bool Identifiers::decnet() {
         parts[0] > 63 || parts[1] > 1023)
         return error(id_.span, fmt::format("'{}' is not an address of DECnet", shown_),
                      "write AREA.NODE: an area up to 63, a node up to 1023");
-    tests(id_.span).decnet(parts[0] << 10 | parts[1], q_.direction);
+    tests(id_.test).decnet(parts[0] << 10 | parts[1], q_.direction);
     return true;
 }
 
@@ -262,7 +262,7 @@ bool Identifiers::ipv6() {
             return error(id_.span, fmt::format("'{}' has bits outside of its prefix", shown_),
                          "the bits behind the prefix must be 0");
     }
-    tests(id_.span).host6(address, mask, q_.direction);
+    tests(id_.test).host6(address, mask, q_.direction);
     return true;
 }
 
@@ -270,7 +270,7 @@ bool Identifiers::mac() {
     if (!is_ether() || type_ != Type::host)
         return error(id_.span, fmt::format("'{}' is a MAC address", shown_),
                      fmt::format("write 'ether host {0}' or 'ether src {0}'", shown_));
-    tests(id_.span).mac(parse_mac(text_of(word_, c_.text)).value_or(0), q_.direction);
+    tests(id_.test).mac(parse_mac(text_of(word_, c_.text)).value_or(0), q_.direction);
     return true;
 }
 
@@ -332,10 +332,10 @@ bool Identifiers::host_name(std::string_view name) {
     std::size_t const mark = formula().mark();
     if (kind != Hosts::ipv6)
         for (std::uint32_t const address : hosts.ip4)
-            tests(id_.span).host4(q_.protocol, address, all_ones, q_.direction);
+            tests(id_.test).host4(q_.protocol, address, all_ones, q_.direction);
     if (kind != Hosts::ipv4)
         for (Ipv6 const& address : hosts.ip6)
-            tests(id_.span).host6(address, {all_ones, all_ones, all_ones, all_ones}, q_.direction);
+            tests(id_.test).host6(address, {all_ones, all_ones, all_ones, all_ones}, q_.direction);
     if (formula().mark() == mark)
         return error(id_.span, fmt::format("'{}' has no {}", shown_, addresses(kind)),
                      kind == Hosts::ipv6 ? "it has IPv4 addresses" : "it has IPv6 addresses");
@@ -354,7 +354,7 @@ bool Identifiers::ether_name(std::string_view name) {
     Names const* const names = c_.options.names;
     auto const address = names != nullptr ? names->ether(name) : std::nullopt;
     if (!address) return unknown("Ethernet host");
-    tests(id_.span).mac(*address, q_.direction);
+    tests(id_.test).mac(*address, q_.direction);
     return true;
 }
 
@@ -416,7 +416,7 @@ bool Identifiers::ports(Port const& low, Port const& high) {
                      fmt::format("'{} port {}' asks for the number whoever uses it",
                                  text(token(q_.protocol_token)), low.number));
     if (q_.protocol != nullptr) protocol = q_.protocol->number;
-    tests(id_.span).ports(protocol, std::min(low.number, high.number),
+    tests(id_.test).ports(protocol, std::min(low.number, high.number),
                           std::max(low.number, high.number), q_.direction);
     return true;
 }
@@ -447,14 +447,14 @@ bool Identifiers::proto(std::uint32_t number) {
         if (number > 0xff && number <= 1500)
             return error(id_.span, fmt::format("'{}' is not an EtherType", shown_),
                          "up to 255 it is an LLC access point, from 1501 on an EtherType");
-        tests(id_.span).link_type(number);
+        tests(id_.test).link_type(number);
         return true;
     }
     if (q_.protocol != nullptr && q_.protocol->word == Word::isis) {
         if (number > 31)
             return error(id_.span, fmt::format("'{}' is not a message of IS-IS", shown_),
                          "they are numbers from 0 to 31");
-        tests(id_.span).isis_messages(1U << number);
+        tests(id_.test).isis_messages(1U << number);
         return true;
     }
     bool const osi = q_.protocol != nullptr && q_.protocol->word == Word::iso;
@@ -462,13 +462,13 @@ bool Identifiers::proto(std::uint32_t number) {
         return error(id_.span, fmt::format("'{}' does not fit in a byte", shown_),
                      "protocols of ISO are numbers from 0 to 255");
     if (osi) {
-        tests(id_.span).osi_protocol(number);
+        tests(id_.test).osi_protocol(number);
         return true;
     }
     if (number > 0xff)
         return error(id_.span, fmt::format("'{}' does not fit in a byte", shown_),
                      "IP protocols are numbers from 0 to 255");
-    Primitives test = tests(id_.span);
+    Primitives test = tests(id_.test);
     std::size_t const mark = formula().mark();
     bool const any = q_.protocol == nullptr;
     if (any || q_.protocol->word == Word::ip) test.ip4_protocol(number);
@@ -491,7 +491,7 @@ bool Identifiers::protochain(std::uint32_t number) {
         c_.chain = first;
     }
     Primitives::Chain const chain{*c_.chain, static_cast<std::uint8_t>(*c_.chain + 1)};
-    Primitives test = tests(id_.span);
+    Primitives test = tests(id_.test);
     std::size_t const mark = formula().mark();
     bool const any = q_.protocol == nullptr;
     unsigned const headers = c_.options.protochain_max;
@@ -514,7 +514,7 @@ bool Identifiers::gateway(std::string_view name) {
     if (!ether) return unknown("Ethernet host");
     Names::Hosts const hosts = names->hosts(name);
     if (hosts.ip4.empty()) return unknown("host");
-    Primitives test = tests(id_.span);
+    Primitives test = tests(id_.test);
     std::size_t const mark = formula().mark();
     test.mac(*ether, Direction::either);
     if (q_.protocol != nullptr) test.link_type(q_.protocol->link_type);
@@ -541,7 +541,7 @@ bool Identifiers::proto_name(std::string_view name) {
         std::optional<std::uint16_t> type = find_ether_type(name);
         if (protocol != nullptr && protocol->link_type != 0) type = protocol->link_type;
         if (type) {
-            tests(id_.span).link_type(*type);
+            tests(id_.test).link_type(*type);
             return true;
         }
     } else if (auto const number = known(name, find_ip_protocol, &Names::ip_protocol)) {

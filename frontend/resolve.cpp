@@ -35,7 +35,8 @@ class Resolver : private Part {
     bool primitive(ast::Node const& node, ast::Primitive const& primitive, bool only_ids);
     bool qualified(ast::Node const& node, ast::Primitive const& primitive);
     bool by_itself(ast::Primitive const& primitive, Qualifiers const& q, std::uint32_t at);
-    bool identified(Qualifiers const& q, ast::Range words, std::optional<ast::NodeId> tail);
+    bool identified(Qualifiers const& q, ast::Range words, std::uint32_t begin,
+                    std::optional<ast::NodeId> tail);
     bool abbreviation(ast::Node const& node, Qualifiers const& q);
     bool headers(ast::Primitive const& primitive, Qualifiers const& q, std::uint32_t at);
     bool frame(ast::Primitive const& primitive, std::uint32_t at);
@@ -174,7 +175,8 @@ bool Resolver::primitive(ast::Node const& node, ast::Primitive const& primitive,
     Token const& first = token(primitive.tokens.begin);
     if (node.bare) {
         if (!inherited_) return begins_nothing(first);
-        return identified(Qualifiers(*inherited_), primitive.tokens, primitive.tail);
+        return identified(Qualifiers(*inherited_), primitive.tokens, primitive.tokens.begin,
+                          primitive.tail);
     }
     if (!only_ids) return qualified(node, primitive);
     if (primitive.tokens.size() == 1 && !primitive.tail) return not_a_name(first, *inherited_);
@@ -212,7 +214,7 @@ bool Resolver::qualified(ast::Node const& node, ast::Primitive const& primitive)
     if (at == begin) return begins_nothing(token(at));
     if (!directed && !q.type) return misplaced(token(at), token(at - 1));
     q.last_token = at - 1;
-    return identified(q, {at, end}, primitive.tail);
+    return identified(q, {at, end}, begin, primitive.tail);
 }
 
 // `src`, `dst`, or both with `or` or `and` between them; or an address of 802.11.
@@ -243,8 +245,10 @@ bool Resolver::direction(std::uint32_t& at, std::uint32_t end, Direction& direct
     return true;
 }
 
-// An identifier with a prefix or mask, or a list of identifiers in parentheses.
-bool Resolver::identified(Qualifiers const& q, ast::Range words, std::optional<ast::NodeId> tail) {
+// An identifier with a prefix or mask, or a list of identifiers in parentheses.  The whole test
+// begins at token `begin`.
+bool Resolver::identified(Qualifiers const& q, ast::Range words, std::uint32_t begin,
+                          std::optional<ast::NodeId> tail) {
     auto [at, end] = words;
     inherited_ = q;
     if (at == end && tail) {
@@ -269,6 +273,7 @@ bool Resolver::identified(Qualifiers const& q, ast::Range words, std::optional<a
         at += 2;
     }
     id.span = join(word.span, token(at - 1).span);
+    id.test = join(token(begin).span, id.span);
     if (at < end || tail) return misplaced(token(at), token(at - 1));
     return resolve_identifier(c_, q, id);
 }

@@ -31,6 +31,7 @@ struct Id {
     Token const* prefix = nullptr;  // 10.0.0.0/8
     Token const* mask = nullptr;    // 10.0.0.0 mask 255.0.0.0
     Span span{};
+    Span test{};  // with the qualifiers before it, where it has its own
 };
 
 struct Resolving {

@@ -139,6 +139,20 @@ TEST(Load, TellsWhyTheVerifierRefuses) {
     EXPECT_LE(program.error().notes.size(), 10U);
 }
 
+// The instruction's origin leads back to the filter's text, through line information and the log.
+TEST(Load, NamesTheTextThatTheVerifierRefuses) {
+    NEED_BPF();
+    Source const source{"filter", "ip and tcp port 80"};
+    ebpf::Builder b;
+    b.from({0, {0, 2}}).mov(Reg::r3, 1);
+    b.from({1, {7, 18}}).load(ebpf::Size::word, Reg::r0, Reg::r9, 0).exit();
+    auto const faulty = test::finished(b, {}, {{"faulty", 0}});
+    auto const program = LoadedProgram::load(
+        backend::object(faulty, row(Hook::xdp), &source).value(), row(Hook::xdp));
+    ASSERT_FALSE(program.has_value());
+    EXPECT_THAT(all_of(program.error()), HasSubstr("\n; tcp port 80"));
+}
+
 TEST(Load, RefusesWhatIsNoObject) {
     std::vector<std::byte> const garbage(200, std::byte{'x'});
     auto const program = LoadedProgram::load(garbage, row(Hook::xdp));
