@@ -73,15 +73,23 @@ Result<void> apply(MapOption const& option, MapSetting& setting) {
     return {};
 }
 
-Result<runtime::Fixup> fixup(LoadOptions const& o, std::vector<MapOption> const& options,
-                             Plan const& plan) {
-    for (MapOption const& option : options) {
-        auto const named = [&](MapPlan const& map) { return map.name == option.name; };
+// Every map that an option names is there.
+Result<void> check_names(LoadOptions const& o, std::vector<MapOption> const& options,
+                         Plan const& plan) {
+    std::vector<std::string> names = o.dumps;
+    for (MapOption const& option : options) names.push_back(option.name);
+    for (std::string const& text : o.records) names.push_back(text.substr(0, text.find(':')));
+    for (std::string const& name : names) {
+        auto const named = [&](MapPlan const& map) { return map.name == name; };
         if (std::none_of(plan.maps.begin(), plan.maps.end(), named))
-            return fail(wrong(
-                fmt::format("there is no map '{}' in '{}'", escape(option.name), escape(o.file)),
-                "--dry-run lists the maps"));
+            return fail(
+                wrong(fmt::format("there is no map '{}' in '{}'", escape(name), escape(o.file)),
+                      "--dry-run lists the maps"));
     }
+    return {};
+}
+
+runtime::Fixup fixup(LoadOptions const& o, std::vector<MapOption> const& options) {
     return [&](MapPlan const& map) -> Result<MapSetting> {
         MapSetting setting;
         for (MapOption const& option : options)
@@ -343,9 +351,8 @@ Exit run(LoadOptions& o) {
         if (option->key.empty()) o.targets.map = option->name;
         settings.push_back(std::move(*option));
     }
-    auto const fix = fixup(o, settings, file->plan());
-    if (!fix) return report(fix.error());
-    if (auto applied = file->apply(*fix); !applied) return report(applied.error());
+    if (auto known = check_names(o, settings, file->plan()); !known) return report(known.error());
+    if (auto applied = file->apply(fixup(o, settings)); !applied) return report(applied.error());
     if (o.dry_run) {
         show(o, file->plan());
         return Exit::success;

@@ -24,6 +24,7 @@ using ElfPtr = std::unique_ptr<Elf, decltype(&elf_end)>;
 using BtfPtr = std::unique_ptr<btf, decltype(&btf__free)>;
 
 constexpr std::uint16_t machine_bpf = 247;  // EM_BPF
+constexpr std::size_t largest_alignment = 65536;  // what is rewritten is padded to it
 constexpr std::size_t most_maps = 1024, number_size = sizeof(std::uint32_t);
 
 Diagnostic broken(std::string message) {
@@ -58,7 +59,8 @@ Result<std::vector<Section>> sections_of(Elf* elf) {
     for (std::size_t i = 0; i < count; ++i) {
         Section& section = out[i];
         section.scn = elf_getscn(elf, i);
-        if (!section.scn || !gelf_getshdr(section.scn, &section.header))
+        if (!section.scn || !gelf_getshdr(section.scn, &section.header) ||
+            section.header.sh_addralign > largest_alignment)
             return fail(broken(fmt::format("its section {} is broken", i)));
         char const* name = elf_strptr(elf, names, section.header.sh_name);
         section.name = name ? name : "";

@@ -33,11 +33,17 @@ TESTS = {
     "differential": "{build}/tests/differential/differential --programs 200 --packets 10",
     "command": "sh tests/qemu/command.sh",
     "load": "sh tests/qemu/load.sh {build}/tests/load",
+    "watch": "sh tests/qemu/watch.sh {build}/tests/load/xdp.o",
+    "tracex1": "at={build}/examples/tracex1; try='sh examples/tracex1/test.sh {build}/cli/tamis "
+               "{build}/examples/tracex1/tracex1_main'; $try $at/tracex1.o && $try $at/tracex1_tracepoint.o && "
+               "$try $at/tracex1_legacy.o 'packet [0-9]'",
     # Under the limits for long programs of 6.1 and of 6.12.
     "check": "for limit in 20480 131072; do sysctl -qw net.core.optmem_max=$limit; "
              "tamis check --random 5000 --seed 1 || exit; done",
 }
-DATA = ["tests/frontend/expressions.txt", "tests/qemu/command.sh", "tests/qemu/load.sh", "examples/capture.pcap"]
+DATA = ["tests/frontend/expressions.txt", "tests/qemu/command.sh", "tests/qemu/load.sh", "tests/qemu/watch.sh",
+        "examples/capture.pcap", "examples/tracex1/test.sh"]
+OBJECTS = ["tests/load/*.o", "examples/tracex1/*.o"]  # in the build folder
 TOOLS = ["/bin/busybox", "/bin/dash", "/sbin/ip", "/sbin/tc"]  # busybox's ip knows no veth, and its shell no other ip
 MODULES = ["veth", "sch_ingress", "cls_bpf"]
 SECONDS = 240  # for one kernel
@@ -136,8 +142,8 @@ def make_image(folder, kernel, build, commands):
         return target
 
     programs = {f"{build}/cli/tamis"}
-    programs.update(word for command in commands.values() for word in command.split()
-                    if word.startswith(f"{build}/") and os.path.isfile(word))
+    programs.update(word for command in commands.values() for word in re.findall(r"[^\s;']+", command)
+                    if word.startswith(f"{build}/") and os.path.isfile(word) and not word.endswith(".o"))
     for program in programs:
         subprocess.run(["strip", copy(program)], check=True)  # a tenth of the size
     for tool in TOOLS:
@@ -146,7 +152,7 @@ def make_image(folder, kernel, build, commands):
         ldd = subprocess.run(["ldd", program], capture_output=True, text=True)  # says no to static ones
         for library in re.findall(r"(/\S+) \(0x", ldd.stdout):
             copy(library)
-    for data in [*(ROOT / name for name in DATA), *pathlib.Path(build).glob("tests/load/*.o")]:
+    for data in [*(ROOT / name for name in DATA), *(found for name in OBJECTS for found in build.glob(name))]:
         copy(data)
     (folder / "modules").mkdir()
     for number, (name, content) in enumerate(modules(kernel, MODULES).items()):
