@@ -309,6 +309,8 @@ Result<void> follow(LoadOptions const& o, Loaded& loaded, runtime::Fd const& sig
         auto opened = runtime::TracePipe::open();
         if (!opened) return fail(opened.error());
         pipe = std::move(*opened);
+        if (pipe->fd() < 0 && !o.quiet)
+            complain("note: another process reads the trace pipe; waiting until it ends\n");
     }
     if (auto watched = watch_records(o, loaded); !watched) return watched;
     auto const timer = ticks(o.interval);
@@ -317,8 +319,11 @@ Result<void> follow(LoadOptions const& o, Loaded& loaded, runtime::Fd const& sig
                                  {o.dumps.empty() ? -1 : timer->get(), POLLIN, 0},
                                  {pipe ? pipe->fd() : -1, POLLIN, 0},
                                  {loaded.records_fd(), POLLIN, 0}}};
+    constexpr int turn = 100;  // milliseconds
     while (true) {
-        if (poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR)
+        bool const busy = pipe && pipe->fd() < 0;
+        waits[2].fd = pipe ? pipe->fd() : -1;
+        if (poll(waits.data(), waits.size(), busy ? turn : -1) < 0 && errno != EINTR)
             return fail(system_error("poll", errno));
         bool const end = waits[0].revents != 0, tick = waits[1].revents != 0;
         std::uint64_t expirations = 0;

@@ -168,14 +168,22 @@ bool has_kprobe_events() {
 }
 
 Result<TracePipe> TracePipe::open() {
-    auto const root = tracefs();
+    auto root = tracefs();
     if (!root) return fail(root.error());
-    Fd pipe(openat(root->get(), "trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-    if (!pipe) return fail(system_error("cannot open the kernel's trace pipe", errno));
-    return TracePipe(std::move(pipe));
+    TracePipe pipe(std::move(*root));
+    if (auto opened = pipe.take_turn(); !opened) return fail(opened.error());
+    return pipe;
+}
+
+Result<void> TracePipe::take_turn() {
+    pipe_ = Fd(openat(root_.get(), "trace_pipe", O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    if (pipe_ || errno == EBUSY) return {};
+    return fail(system_error("cannot open the kernel's trace pipe", errno));
 }
 
 Result<void> TracePipe::read(std::function<void(std::string_view)> const& sink) {
+    if (!pipe_)
+        if (auto opened = take_turn(); !opened || !pipe_) return opened;
     std::array<char, 16384> buffer;
     ssize_t n = 0;
     while ((n = ::read(pipe_.get(), buffer.data(), buffer.size())) > 0) {
@@ -193,9 +201,10 @@ Result<void> TracePipe::read(std::function<void(std::string_view)> const& sink) 
 Result<void> read_trace_pipe(std::function<void(std::string_view)> const& sink, int stop) {
     auto pipe = TracePipe::open();
     if (!pipe) return fail(pipe.error());
-    std::array<pollfd, 2> waits{{{pipe->fd(), POLLIN, 0}, {stop, POLLIN, 0}}};
+    constexpr int turn = 100;  // milliseconds
     while (true) {
-        if (poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR)
+        std::array<pollfd, 2> waits{{{pipe->fd(), POLLIN, 0}, {stop, POLLIN, 0}}};
+        if (poll(waits.data(), waits.size(), pipe->fd() < 0 ? turn : -1) < 0 && errno != EINTR)
             return fail(system_error("poll", errno));
         if (auto done = pipe->read(sink); !done) return done;
         if (waits[1].revents != 0) return {};

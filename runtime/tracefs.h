@@ -34,17 +34,20 @@ bool has_kprobe_pmu();
 bool has_kprobe_events();
 
 // What bpf_trace_printk and bpf_trace_vprintk of all programs write.  Who reads takes it from other
-// readers.
+// readers; since about Linux 6.8 there is only one at a time, and we wait for our turn.
 class TracePipe {
   public:
     static Result<TracePipe> open();
-    int fd() const { return pipe_.get(); }  // readable when there may be lines
+    // Readable when there may be lines; -1 while another process reads: call read() from time to
+    // time then.
+    int fd() const { return pipe_.get(); }
     // Gives every whole line that is there, without its end, to the sink.
     Result<void> read(std::function<void(std::string_view)> const& sink);
 
   private:
-    explicit TracePipe(Fd pipe) : pipe_(std::move(pipe)) {}
-    Fd pipe_;
+    explicit TracePipe(Fd root) : root_(std::move(root)) {}
+    Result<void> take_turn();
+    Fd root_, pipe_;
     std::string rest_;
 };
 
