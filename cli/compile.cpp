@@ -17,6 +17,7 @@
 #include "cli/hook_options.h"
 #include "cli/input.h"
 #include "cli/kernel_hook.h"
+#include "cli/prove.h"
 #include "cli/verbs.h"
 
 namespace tamis::cli {
@@ -46,7 +47,7 @@ struct CompileOptions {
     HookOptions hook;
     std::string link_type = "EN10MB", emit, output;
     int dump = 0;
-    bool list_link_types = false, json = false, strip = false;
+    bool list_link_types = false, json = false, strip = false, prove = false;
 };
 
 Result<EmitName> choose_emit(CompileOptions const& o) {
@@ -164,6 +165,11 @@ Exit run(CompileOptions const& o) {
         return report({"not writing an object to a terminal",
                        std::nullopt,
                        {{"name a file with -o", std::nullopt}}});
+    if (o.hook.name == kernel_hook && o.prove)
+        return report(
+            {"--prove is for programs that can be loaded",
+             std::nullopt,
+             {{"`tamis check` compares the kernel form with the kernel's own", std::nullopt}}});
     if (o.hook.name == kernel_hook) {
         auto const input = compile_input(o.input, link->number, frontend::Context::live);
         if (!input) return input.error();
@@ -187,6 +193,11 @@ Exit run(CompileOptions const& o) {
         auto translated = translator::translate(input->program, translation);
         if (!translated) return report(translated.error(), input->source);
         extended = std::move(*translated);
+    }
+    if (o.prove) {
+        Exit const proved = prove_compiled(o.input, *input, link->number, hook,
+                                           extended ? &*extended : nullptr, translation);
+        if (proved != Exit::success) return proved;
     }
     if (o.json) {
         print_json(json_of(*input, *link, hook, extended ? &*extended : nullptr));
@@ -218,6 +229,7 @@ Exit compile(std::vector<std::string> const& args) {
         ->type_name("FORM");
     app.add_option("-o", o.output, "write to FILE, whole or not at all")->type_name("FILE");
     app.add_flag("--strip", o.strip, "leave the filter's text out of an object");
+    app.add_flag("--prove", o.prove, "write nothing that is not proved to be right");
     app.add_flag("--json", o.json, "print one JSON object");
     app.footer(
         "Examples:\n"

@@ -13,6 +13,7 @@
 #include "cli/args.h"
 #include "cli/hook_options.h"
 #include "cli/input.h"
+#include "cli/prove.h"
 #include "cli/verbs.h"
 #include "runtime/capture_file.h"
 #include "verify/kernel_replay.h"
@@ -46,6 +47,52 @@ Exit exit_of(Outcome outcome) {
             break;
     }
     return Exit::refused;
+}
+
+std::string hex_dump(std::vector<std::uint8_t> const& bytes) {
+    std::string text;
+    constexpr std::size_t per_line = 16, shown = 512;
+    for (std::size_t i = 0; i < std::min(bytes.size(), shown); i += per_line) {
+        std::span const line = std::span(bytes).subspan(i, std::min(per_line, bytes.size() - i));
+        text += fmt::format("    {:04x}  {:02x}\n", i, fmt::join(line, " "));
+    }
+    if (bytes.size() > shown) text += "    ...\n";
+    return text;
+}
+
+std::string text_of(std::string const& subject, std::string const& sizes, Proof const& proof,
+                    double took) {
+    switch (proof.outcome) {
+        case Outcome::proved: {
+            std::string text = fmt::format("{}: proved: {}, {:.0f} ms\n", subject, sizes, took);
+            if (!proof.dead.empty())
+                text += fmt::format(
+                    "  {} blocks are never reached, the first at instruction "
+                    "{}\n",
+                    proof.dead.size(), proof.dead[0].insn);
+            return text;
+        }
+        case Outcome::undecided:
+            return fmt::format("{}: undecided: {}\n", subject, proof.reason);
+        case Outcome::refuted:
+            break;
+    }
+    verify::Counterexample const& c = *proof.counterexample;
+    std::string text = fmt::format("{}: refuted; this does not hold: {}\n", subject, c.broken);
+    if (c.insn) text += fmt::format("  at instruction {}\n", *c.insn);
+    text += fmt::format("  a packet of {} bytes{}", c.packet.captured(),
+                        c.truncated ? ", too short for one of the loads" : "");
+    if (c.packet.length != c.packet.captured())
+        text += fmt::format(", {} on the wire", c.packet.length);
+    if (c.packet.linear != c.packet.captured())
+        text += fmt::format(", {} of them linear", c.packet.linear);
+    text += "\n" + hex_dump(c.packet.bytes);
+    for (cbpf::Ancillary const& row : cbpf::ancillaries())
+        if (auto const value = c.packet.ancillary[static_cast<std::size_t>(row.number) / 4];
+            value != 0)
+            text += fmt::format("  {}: {}\n", row.asm_name, value);
+    for (std::string const& run : c.runs) text += fmt::format("  {}\n", run);
+    return text;
 }
 
 class Prover {
@@ -218,53 +265,6 @@ class Prover {
             print(text_of(subject, sizes, proof, took));
     }
 
-    static std::string text_of(std::string const& subject, std::string const& sizes,
-                               Proof const& proof, double took) {
-        switch (proof.outcome) {
-            case Outcome::proved: {
-                std::string text = fmt::format("{}: proved: {}, {:.0f} ms\n", subject, sizes, took);
-                if (!proof.dead.empty())
-                    text += fmt::format(
-                        "  {} blocks are never reached, the first at instruction "
-                        "{}\n",
-                        proof.dead.size(), proof.dead[0].insn);
-                return text;
-            }
-            case Outcome::undecided:
-                return fmt::format("{}: undecided: {}\n", subject, proof.reason);
-            case Outcome::refuted:
-                break;
-        }
-        verify::Counterexample const& c = *proof.counterexample;
-        std::string text = fmt::format("{}: refuted; this does not hold: {}\n", subject, c.broken);
-        if (c.insn) text += fmt::format("  at instruction {}\n", *c.insn);
-        text += fmt::format("  a packet of {} bytes{}", c.packet.captured(),
-                            c.truncated ? ", too short for one of the loads" : "");
-        if (c.packet.length != c.packet.captured())
-            text += fmt::format(", {} on the wire", c.packet.length);
-        if (c.packet.linear != c.packet.captured())
-            text += fmt::format(", {} of them linear", c.packet.linear);
-        text += "\n" + hex_dump(c.packet.bytes);
-        for (cbpf::Ancillary const& row : cbpf::ancillaries())
-            if (auto const value = c.packet.ancillary[static_cast<std::size_t>(row.number) / 4];
-                value != 0)
-                text += fmt::format("  {}: {}\n", row.asm_name, value);
-        for (std::string const& run : c.runs) text += fmt::format("  {}\n", run);
-        return text;
-    }
-
-    static std::string hex_dump(std::vector<std::uint8_t> const& bytes) {
-        std::string text;
-        constexpr std::size_t per_line = 16, shown = 512;
-        for (std::size_t i = 0; i < std::min(bytes.size(), shown); i += per_line) {
-            std::span const line =
-                std::span(bytes).subspan(i, std::min(per_line, bytes.size() - i));
-            text += fmt::format("    {:04x}  {:02x}\n", i, fmt::join(line, " "));
-        }
-        if (bytes.size() > shown) text += "    ...\n";
-        return text;
-    }
-
     static Json json_of(std::string const& subject, Proof const& proof, double took) {
         Json out = object_of("proof");
         out["subject"] = subject;
@@ -336,6 +336,34 @@ Exit run(ProveArgs const& args) {
 }
 
 }  // namespace
+
+Exit prove_compiled(InputOptions const& options, Input const& input, int link_type,
+                    HookRow const* hook, ebpf::Program const* extended,
+                    translator::Options const& translation) {
+    if (!verify::can_prove())
+        return report({std::string(verify::prover_missing), std::nullopt, {}, Fault::system});
+    Exit worst = Exit::success;
+    auto const need = [&](std::string_view what, Proof const& proof) {
+        Exit const code = exit_of(proof.outcome);
+        worst = std::max(worst, code);
+        if (code != Exit::success) complain(text_of(std::string(what), "", proof, 0));
+    };
+    if (extended)
+        need("translation",
+             verify::prove_translation(input.program, *extended, translation, {.blocks = false}));
+    if (options.unoptimised || !options.cbpf.empty()) return worst;
+    auto const context = hook ? frontend::Context::live : frontend::Context::dead;
+    InputOptions plain = options;
+    plain.unoptimised = plain.quiet = true;
+    auto const before = compile_input(plain, link_type, context);
+    if (!before) return before.error();
+    auto const formula = read_formula(plain, input.source, link_type, context);
+    if (!formula) return formula.error();
+    for (Rules const rules : {Rules::libpcap, Rules::kernel})
+        need("optimiser", verify::prove_optimisation(*formula, options.snaplen, before->program,
+                                                     input.program, rules));
+    return worst;
+}
 
 Exit prove(std::vector<std::string> const& args) {
     ProveArgs o;
