@@ -1,7 +1,9 @@
 // The eBPF builder: encodes one instruction per call and patches jumps at the end.
 #include "bpf/builder.h"
 
+#include <algorithm>
 #include <cassert>
+#include <cstdlib>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -158,13 +160,114 @@ Diagnostic Builder::at(std::size_t index, std::string_view message, std::string_
     return diagnostic;
 }
 
+bool Builder::has_far_jumps() const {
+    return std::any_of(fixups_.begin(), fixups_.end(), [&](Fixup const& fixup) {
+        auto const distance = place(fixup.target) - static_cast<std::int64_t>(fixup.index) - 1;
+        return insns_[fixup.index].code != call_code && !fits<std::int16_t>(distance);
+    });
+}
+
+// Islands stand at regular distances.  A far jump goes to the farthest island in reach, where a jump
+// to the same label goes on.
+void Builder::insert_islands() {
+    // What islands add to a distance is less than what is kept in reserve.
+    constexpr std::int64_t spacing = 12'000, reach = 28'000;
+    struct Island {
+        std::int64_t before;  // the instruction that it is put in front of
+        std::vector<Label> labels;
+        std::vector<Origin> origins;
+    };
+    std::vector<Island> islands;
+    for (auto at = spacing; at < std::ssize(insns_); at += spacing) {
+        // Not between the two halves of an instruction.
+        bool const in_pair = is_ld_imm64(insns_[static_cast<std::size_t>(at) - 1]);
+        islands.push_back({at + (in_pair ? 1 : 0), {}, {}});
+    }
+    // Where a jump goes: to an island, or to none.
+    constexpr std::size_t none = ~std::size_t{0};
+    auto const way = [&](std::int64_t from, Label label) {
+        std::int64_t const distance = place(label) - from;
+        if (std::abs(distance) <= reach) return none;
+        std::int64_t const last = from + (distance > 0 ? reach : -reach);
+        std::size_t const count = static_cast<std::size_t>(last / spacing);  // islands up to there
+        return distance > 0 ? count - 1 : count;
+    };
+    std::vector<std::size_t> ways;  // of the fixups
+    for (Fixup const& fixup : fixups_) {
+        bool const call = insns_[fixup.index].code == call_code;
+        ways.push_back(call ? none : way(static_cast<std::int64_t>(fixup.index), fixup.target));
+        for (std::size_t i = ways.back(); i != none; i = way(islands[i].before, fixup.target)) {
+            auto& labels = islands[i].labels;
+            if (std::find(labels.begin(), labels.end(), fixup.target) != labels.end()) break;
+            labels.push_back(fixup.target);
+            islands[i].origins.push_back(origin_[fixup.index]);
+        }
+    }
+
+    // The same instructions with the islands; labels for the places in them.
+    std::vector<Insn> insns;
+    std::vector<Origin> origin;
+    std::vector<std::size_t> moved(insns_.size() + 1);
+    std::vector<Fixup> fixups;
+    std::vector<std::vector<Label>> stops(islands.size());  // beside the labels of an island
+    for (std::size_t i = 0; i < islands.size(); ++i)
+        for (std::size_t n = 0; n < islands[i].labels.size(); ++n) stops[i].push_back(label());
+    auto const stop = [&](std::size_t island, Label label) {
+        auto const& labels = islands[island].labels;
+        auto const at = std::find(labels.begin(), labels.end(), label) - labels.begin();
+        return stops[island][static_cast<std::size_t>(at)];
+    };
+    std::vector<std::pair<Label, std::size_t>> bound;
+    std::size_t next = 0;
+    for (std::size_t i = 0; i <= insns_.size(); ++i) {
+        if (next < islands.size() && static_cast<std::size_t>(islands[next].before) == i) {
+            Island const& island = islands[next];
+            // What is reached by jumps only must not be led around: the verifier refuses dead code.
+            Insn const& before = insns.back();
+            bool const falls = before.code != (u(Class::jmp) | u(Jump::ja)) &&
+                               before.code != (u(Class::jmp) | u(Jump::exit));
+            if (!island.labels.empty() && falls) {
+                insns.push_back(make_insn(u(Class::jmp) | u(Jump::ja), 0, 0,
+                                          static_cast<std::int16_t>(island.labels.size())));
+                origin.push_back(island.origins[0]);
+            }
+            for (std::size_t n = 0; n < island.labels.size(); ++n) {
+                std::size_t const on = way(island.before, island.labels[n]);
+                bound.push_back({stops[next][n], insns.size()});
+                fixups.push_back(
+                    {insns.size(), on == none ? island.labels[n] : stop(on, island.labels[n])});
+                insns.push_back(make_insn(u(Class::jmp) | u(Jump::ja)));
+                origin.push_back(island.origins[n]);
+            }
+            ++next;
+        }
+        moved[i] = insns.size();
+        if (i == insns_.size()) break;
+        insns.push_back(insns_[i]);
+        origin.push_back(origin_[i]);
+    }
+    for (std::size_t i = 0; i < fixups_.size(); ++i) {
+        Fixup const& fixup = fixups_[i];
+        fixups.push_back({moved[fixup.index],
+                          ways[i] == none ? fixup.target : stop(ways[i], fixup.target)});
+    }
+    for (std::int64_t& at : labels_)
+        if (at >= 0) at = static_cast<std::int64_t>(moved[static_cast<std::size_t>(at)]);
+    for (auto const& [label, at] : bound)
+        labels_[static_cast<std::size_t>(label)] = static_cast<std::int64_t>(at);
+    insns_ = std::move(insns);
+    origin_ = std::move(origin);
+    fixups_ = std::move(fixups);
+}
+
 Result<Program> Builder::finish() {
     if (overflow_)
         return fail(at(overflow_->index,
                        fmt::format("offset '{}' does not fit 16 bits", overflow_->offset),
                        "an offset is at least -32768 and at most 32767"));
+    if (has_far_jumps()) insert_islands();
     for (Fixup const& fixup : fixups_) {
-        std::int64_t const target = labels_[static_cast<std::size_t>(fixup.target)];
+        std::int64_t const target = place(fixup.target);
         assert(target >= 0 && "every label is bound");
         std::int64_t const distance = target - static_cast<std::int64_t>(fixup.index) - 1;
         Insn& insn = insns_[fixup.index];

@@ -71,8 +71,10 @@ class Builder {
     std::size_t size() const { return insns_.size(); }
 
     // Patches every jump and gives the program up (functions and maps are the caller's to fill in).
-    // Fails when a jump does not fit its 16 bits or an offset its field; an unbound label is a
-    // broken promise.
+    // Jumps that do not fit their 16 bits go by islands: jumps in between, that those to the same
+    // label share.  (`gotol`, which has 32 bits, is only in kernels from 6.6 on.)  Functions must
+    // begin before the first island, in the first 12,000 instructions.  Fails when an offset does
+    // not fit its field; an unbound label is a broken promise.
     Result<Program> finish();
 
   private:
@@ -88,6 +90,9 @@ class Builder {
     Builder& emit_jump(Insn insn, Label target);
     Builder& emit_memory(Insn insn, std::int32_t off);
     Diagnostic at(std::size_t index, std::string_view message, std::string_view note) const;
+    std::int64_t place(Label label) const { return labels_[static_cast<std::size_t>(label)]; }
+    bool has_far_jumps() const;
+    void insert_islands();
 
     std::vector<Insn> insns_;
     std::vector<Origin> origin_;
