@@ -167,8 +167,8 @@ bool Builder::has_far_jumps() const {
     });
 }
 
-// Islands stand at regular distances.  A far jump goes to the farthest island in reach, where a jump
-// to the same label goes on.
+// Islands stand at regular distances.  A far jump goes to the farthest island in reach, where a
+// jump to the same label goes on.
 void Builder::insert_islands() {
     // What islands add to a distance is less than what is kept in reserve.
     constexpr std::int64_t spacing = 12'000, reach = 28'000;
@@ -248,8 +248,8 @@ void Builder::insert_islands() {
     }
     for (std::size_t i = 0; i < fixups_.size(); ++i) {
         Fixup const& fixup = fixups_[i];
-        fixups.push_back({moved[fixup.index],
-                          ways[i] == none ? fixup.target : stop(ways[i], fixup.target)});
+        fixups.push_back(
+            {moved[fixup.index], ways[i] == none ? fixup.target : stop(ways[i], fixup.target)});
     }
     for (std::int64_t& at : labels_)
         if (at >= 0) at = static_cast<std::int64_t>(moved[static_cast<std::size_t>(at)]);

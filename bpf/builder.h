@@ -42,7 +42,8 @@ class Builder {
     Builder& bind(Label label);  // the label stands for the next instruction
     bool is_bound(Label label) const;
     bool is_used(Label label) const {  // some instruction so far jumps or calls there
-        return std::any_of(fixups_.begin(), fixups_.end(), [&](Fixup const& f) { return f.target == label; });
+        return std::any_of(fixups_.begin(), fixups_.end(),
+                           [&](Fixup const& f) { return f.target == label; });
     }
 
     Builder& alu(Alu op, Reg dst, Operand src);    // 64 bit

@@ -72,8 +72,9 @@ std::string render_one(std::string_view label, std::string_view message,
 Span join(Span a, Span b) { return {std::min(a.begin, b.begin), std::max(a.end, b.end)}; }
 
 std::string render(Diagnostic const& diagnostic, Source const& source, Severity severity) {
-    std::string out = render_one(severity == Severity::error ? "error" : "warning",
-                                 diagnostic.message, diagnostic.span, source);
+    constexpr std::string_view labels[] = {"error", "warning", "note"};
+    std::string out = render_one(labels[static_cast<std::size_t>(severity)], diagnostic.message,
+                                 diagnostic.span, source);
     for (Note const& note : diagnostic.notes)
         out += note.span ? render_one("note", note.message, note.span, source)
                          : fmt::format("note: {}\n", note.message);

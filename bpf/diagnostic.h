@@ -41,7 +41,7 @@ struct Source {
     std::string text;
 };
 
-enum class Severity : std::uint8_t { error, warning };
+enum class Severity : std::uint8_t { error, warning, note };
 
 // `name:line:col: error: message`, the line (at most 100 columns of it around the span) and a caret
 // under the span, then the notes in the same form; every line ends in '\n'.  Lines and columns

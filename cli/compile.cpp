@@ -19,11 +19,21 @@
 #include "cli/kernel_hook.h"
 #include "cli/prove.h"
 #include "cli/verbs.h"
+#include "frontend/graph_text.h"
 
 namespace tamis::cli {
 namespace {
 
-enum class Emit : std::uint8_t { listing, initialisers, decimal, bytecode, ebpf, object, raw };
+enum class Emit : std::uint8_t {
+    listing,
+    initialisers,
+    decimal,
+    bytecode,
+    graph,
+    ebpf,
+    object,
+    raw,
+};
 
 // What --emit takes, whether it needs a hook, and whether a terminal should not see it.
 struct EmitName {
@@ -33,8 +43,8 @@ struct EmitName {
 };
 constexpr EmitName emit_names[] = {
     {"classic", Emit::listing, false, false}, {"bytecode", Emit::bytecode, false, false},
-    {"ebpf", Emit::ebpf, true, false},        {"object", Emit::object, true, true},
-    {"raw", Emit::raw, true, true},
+    {"graph", Emit::graph, false, false},     {"ebpf", Emit::ebpf, true, false},
+    {"object", Emit::object, true, true},     {"raw", Emit::raw, true, true},
 };
 constexpr EmitName dump_levels[] = {
     {"-d", Emit::listing, false, false},
@@ -45,7 +55,7 @@ constexpr EmitName dump_levels[] = {
 struct CompileOptions {
     InputOptions input;
     HookOptions hook;
-    std::string link_type = "EN10MB", emit, output;
+    std::string link_type = "EN10MB", emit, format = "text", output;
     int dump = 0;
     bool list_link_types = false, json = false, strip = false, prove = false;
 };
@@ -70,7 +80,7 @@ Result<EmitName> choose_emit(CompileOptions const& o) {
         }
         known += known.empty() ? std::string(e.name) : fmt::format(", {}", e.name);
     }
-    if (wanted == "c" || wanted == "graph")
+    if (wanted == "c")
         return fail({fmt::format("--emit {} is not supported yet", wanted), std::nullopt, {}});
     return fail({fmt::format("unknown form '{}'", escape(wanted)),
                  std::nullopt,
@@ -132,6 +142,8 @@ Result<std::string> produce(Emit emit, cbpf::Program const& classic, ebpf::Progr
             return cbpf::decimal(classic);
         case Emit::bytecode:
             return cbpf::bytecode(classic) + "\n";
+        case Emit::graph:
+            break;  // not of the program
         case Emit::ebpf:
             return ebpf::listing(*extended);
         case Emit::raw:
@@ -143,6 +155,18 @@ Result<std::string> produce(Emit emit, cbpf::Program const& classic, ebpf::Progr
         }
     }
     return std::string();
+}
+
+Result<std::string> graph_text(Input const& input, std::string_view format) {
+    if (!input.graph)
+        return fail(
+            {"this filter has no graph",
+             std::nullopt,
+             {{"graphs are made by the optimiser, of filters whose headers have places that "
+               "are known beforehand",
+               std::nullopt}}});
+    return format == "dot" ? frontend::dot(*input.graph, input.source.text)
+                           : frontend::listing(*input.graph, input.source.text);
 }
 
 Exit write(std::string const& path, std::string const& bytes) {
@@ -203,6 +227,10 @@ Exit run(CompileOptions const& o) {
         print_json(json_of(*input, *link, hook, extended ? &*extended : nullptr));
         return Exit::success;
     }
+    if (emit->emit == Emit::graph) {
+        auto const text = graph_text(*input, o.format);
+        return text ? write(o.output, *text) : report(text.error());
+    }
     auto const bytes = produce(emit->emit, input->program, extended ? &*extended : nullptr, hook,
                                o.strip ? nullptr : &input->source);
     if (!bytes) return report(bytes.error(), input->source);
@@ -222,11 +250,17 @@ Exit compile(std::vector<std::string> const& args) {
     app.add_flag("-L", o.list_link_types, "list the link types");
     app.add_flag("-d", o.dump,
                  "print classic BPF as tcpdump does: -d listing, -dd C, -ddd decimal");
-    app.add_option("--emit", o.emit,
-                   "classic, bytecode (one line for tc and xt_bpf), ebpf, object or raw; default: "
-                   "classic without "
-                   "--hook, ebpf with it, object when -o ends in .o")
+    app.add_option(
+           "--emit", o.emit,
+           "classic, bytecode (one line for tc and xt_bpf), graph (what the optimiser made), "
+           "ebpf, object or raw; default: "
+           "classic without "
+           "--hook, ebpf with it, object when -o ends in .o")
         ->type_name("FORM");
+    app.add_option("--format", o.format, "of --emit graph: text, or dot for Graphviz")
+        ->type_name("FORMAT")
+        ->check(CLI::IsMember({"text", "dot"}))
+        ->capture_default_str();
     app.add_option("-o", o.output, "write to FILE, whole or not at all")->type_name("FILE");
     app.add_flag("--strip", o.strip, "leave the filter's text out of an object");
     app.add_flag("--prove", o.prove, "write nothing that is not proved to be right");

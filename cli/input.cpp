@@ -180,7 +180,7 @@ tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_ty
     auto const chosen = frontend_options(options, link_type, context);
     if (!chosen) return tl::unexpected(report(chosen.error()));
 
-    Input input{std::move(*source), {}, {}};
+    Input input{std::move(*source), {}, {}, {}};
     if (!options.cbpf.empty()) {
         auto program = read_classic(input.source.text, options.unchecked);
         if (!program) return tl::unexpected(report(program.error(), input.source));
@@ -191,6 +191,7 @@ tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_ty
     if (!compiled) return tl::unexpected(report(compiled.error(), input.source));
     input.program = std::move(compiled->program);
     input.warnings = std::move(compiled->warnings);
+    input.graph = std::move(compiled->graph);
     for (Diagnostic const& warning : input.warnings) {
         if (options.strict) return tl::unexpected(report(warning, input.source));
         if (!options.quiet) complain(render(warning, input.source, Severity::warning));

@@ -41,6 +41,7 @@ struct Input {
     Source source;
     cbpf::Program program;
     std::vector<Diagnostic> warnings;
+    std::optional<frontend::Graph> graph{};  // of an optimised expression
 };
 
 // Reads and compiles what the options name.  Errors and warnings are already reported when this

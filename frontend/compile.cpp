@@ -1,7 +1,10 @@
 #include "frontend/compile.h"
 
+#include <algorithm>
+
 #include <fmt/core.h>
 
+#include "frontend/contradiction.h"
 #include "frontend/generate.h"
 #include "frontend/graph.h"
 #include "frontend/layers.h"
@@ -28,13 +31,27 @@ Compiled match_everything(Options const& options, Span whole) {
 }
 
 // The shortest program that a graph gives; nothing where there is no graph.
-std::optional<cbpf::Program> optimised(Formula const& formula, std::uint32_t accept, Span whole) {
-    std::optional<cbpf::Program> best;
-    for (Graph const& graph : decide(formula)) {
+std::optional<Compiled> optimised(Formula const& formula, std::uint32_t accept, Span whole) {
+    std::optional<Compiled> best;
+    for (Graph& graph : decide(formula)) {
         cbpf::Program program = generate(graph, formula, accept, whole);
-        if (!best || program.insns.size() < best->insns.size()) best = std::move(program);
+        if (!best || program.insns.size() < best->program.insns.size())
+            best = Compiled{std::move(program), {}, std::move(graph)};
     }
     return best;
+}
+
+// Unless there is a warning about some of the same words already, which says more.
+void warn(std::vector<Diagnostic>& warnings, Diagnostic warning) {
+    auto const meet = [](std::optional<Span> const& a, std::optional<Span> const& b) {
+        return a && b && a->begin < b->end && b->begin < a->end;
+    };
+    bool const said = std::any_of(warnings.begin(), warnings.end(), [&](Diagnostic const& known) {
+        return meet(known.span, warning.span) ||
+               std::any_of(warning.notes.begin(), warning.notes.end(),
+                           [&](Note const& note) { return meet(known.span, note.span); });
+    });
+    if (!said) warnings.push_back(std::move(warning));
 }
 
 // The formula of a text that is not empty; none of an empty one.
@@ -66,10 +83,13 @@ Result<Compiled> compile(std::string_view text, Options const& options) {
     if (!resolved) return match_everything(options, whole);
 
     // how a classic machine finds out
-    std::optional<cbpf::Program> program;
-    if (options.optimise) program = optimised(resolved->formula, options.snaplen, whole);
-    if (!program) program = lower(resolved->formula, options.snaplen, whole);
-    return Compiled{std::move(*program), std::move(resolved->warnings)};
+    Formula const& formula = resolved->formula;
+    auto compiled = options.optimise ? optimised(formula, options.snaplen, whole) : std::nullopt;
+    if (!compiled) compiled = Compiled{lower(formula, options.snaplen, whole), {}, {}};
+    compiled->warnings = std::move(resolved->warnings);
+    if (compiled->graph && compiled->graph->root == Graph::reject)
+        warn(compiled->warnings, find_contradiction(formula));
+    return std::move(*compiled);
 }
 
 Result<Formula> formula(std::string_view text, Options const& options) {

@@ -13,6 +13,7 @@
 #include "bpf/link_types.h"
 #include "bpf/result.h"
 #include "frontend/formula.h"
+#include "frontend/graph.h"
 #include "frontend/names.h"
 
 namespace tamis::frontend {
@@ -35,6 +36,7 @@ struct Options {
 struct Compiled {
     cbpf::Program program;  // origin is filled in
     std::vector<Diagnostic> warnings;
+    std::optional<Graph> graph{};  // what an optimised program was made from
 };
 
 // Compiles `text`; an empty or blank one matches every packet.  The verdict is the one of libpcap's

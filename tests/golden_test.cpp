@@ -12,8 +12,10 @@
 #include "bpf/ebpf_text.h"
 #include "bpf/hooks.h"
 #include "frontend/compile.h"
+#include "frontend/graph_text.h"
 #include "frontend/lex.h"
 #include "frontend/parse.h"
+#include "frontend/surprises.h"
 #include "runtime/cbpf_vm.h"
 #include "tests/support/corpus.h"
 #include "tests/support/packet_spec.h"
@@ -103,6 +105,25 @@ Text tree_text(Case const& c, Section const&) {
     auto const tree = frontend::parse(source.text, *tokens);
     if (!tree) return wrong(render(tree.error(), source));
     return frontend::ast::dump(*tree, *tokens, source.text);
+}
+
+Text graph_text(Case const& c, Section const&) {
+    Source const source = source_of(c);
+    auto const outcome = compiled(c, source.text);
+    if (!outcome) return wrong(outcome.error());
+    if (!*outcome) return wrong(render(outcome->error(), source));
+    if (!(*outcome)->graph) return wrong("there is no graph");
+    return frontend::listing(*(*outcome)->graph, source.text);
+}
+
+Text surprises_text(Case const& c, Section const&) {
+    Source const source = source_of(c);
+    auto const options = test::options_of(c);
+    if (!options) return wrong(options.error());
+    std::string text;
+    for (Diagnostic const& remark : frontend::surprises(source.text, *options))
+        text += render(remark, source, Severity::note);
+    return text;
 }
 
 // What `tamis compile --hook HOOK` lists, with the hook's default actions.
@@ -216,6 +237,8 @@ std::vector<SectionRow> sections() {
         {"ast", Role::output, tree_text},
         {"warning", Role::output, warning_text},
         {"error", Role::output, error_text},
+        {"graph", Role::output, graph_text},
+        {"surprises", Role::output, surprises_text},
         shows("cbpf", cbpf::listing),
         shows("initialisers", cbpf::c_initialisers),
         shows("decimal", cbpf::decimal),

@@ -1,0 +1,152 @@
+// Long lists: how compile time, memory and program length grow with the number of terms.
+//
+//     list_bench [--most N]
+//
+// For each kind of list and N = 10, 100, ... the best of several runs in CPU time, for the classic
+// program and for an XDP object; libpcap's pcap_compile beside them as long as that should take
+// less than two seconds; then the exponent of the growth between 1,000 and 100,000, and the memory
+// per term.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <ctime>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/core.h>
+#include <pcap/pcap.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "backend/object.h"
+#include "bpf/hooks.h"
+#include "frontend/compile.h"
+#include "translator/translate.h"
+
+namespace {
+
+using namespace tamis;
+
+double cpu_seconds() {
+    timespec now{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+struct List {
+    std::string_view name;
+    std::string (*term)(std::mt19937_64&);
+};
+std::string quad(std::mt19937_64& random) {
+    return fmt::format("{}.{}.{}", 1 + random() % 223, random() % 256, random() % 256);
+}
+constexpr List lists[] = {
+    {"host", [](std::mt19937_64& r) { return "host " + quad(r) + fmt::format(".{}", r() % 256); }},
+    {"src host",
+     [](std::mt19937_64& r) { return "src host " + quad(r) + fmt::format(".{}", r() % 256); }},
+    {"net", [](std::mt19937_64& r) { return "net " + quad(r) + ".0/24"; }},
+    {"port", [](std::mt19937_64& r) { return fmt::format("port {}", r() % 65536); }},
+    {"ip6 host",
+     [](std::mt19937_64& r) {
+         return fmt::format("ip6 host 2001:db8:{:x}::{:x}", r() % 65536, r() % 65536);
+     }},
+    {"ether host",
+     [](std::mt19937_64& r) {
+         return fmt::format("ether host 2:0:{:x}:{:x}:{:x}:{:x}", r() % 256, r() % 256, r() % 256,
+                            r() % 256);
+     }},
+};
+
+std::string text_of(List const& list, std::size_t terms) {
+    std::mt19937_64 random(1);
+    std::string text = list.term(random);
+    for (std::size_t i = 1; i < terms; ++i) text += " or " + list.term(random);
+    return text;
+}
+
+std::size_t longest_path(std::vector<cbpf::Insn> const& insns) {
+    std::vector<std::size_t> longest(insns.size(), 1);
+    for (std::size_t i = insns.size(); i-- > 0;) {
+        cbpf::Kind const kind = cbpf::find(insns[i].code)->kind;
+        if (kind == cbpf::Kind::ret) continue;
+        bool const jumps = kind == cbpf::Kind::jump || kind == cbpf::Kind::branch;
+        auto const to = jumps ? cbpf::targets(insns[i], i, kind) : cbpf::Targets{i + 1, i + 1};
+        longest[i] += std::max(longest[to.taken], longest[to.fallen]);
+    }
+    return longest.front();
+}
+
+// Peak of a process that does nothing else, in bytes above one that compiles `ip`.
+double peak(std::string const& text) {
+    pid_t const child = fork();
+    if (child == 0) {
+        auto const compiled = frontend::compile(text, {});
+        _exit(compiled ? 0 : 1);
+    }
+    int status = 0;
+    rusage usage{};
+    wait4(child, &status, 0, &usage);
+    return static_cast<double>(usage.ru_maxrss) * 1024;
+}
+
+double libpcap_seconds(std::string const& text) {
+    std::unique_ptr<pcap_t, decltype(&pcap_close)> const handle(pcap_open_dead(DLT_EN10MB, 262144),
+                                                                pcap_close);
+    bpf_program program{};
+    double const begin = cpu_seconds();
+    bool const good = pcap_compile(handle.get(), &program, text.c_str(), 1, 0) == 0;
+    double const end = cpu_seconds();
+    pcap_freecode(&program);
+    return good ? end - begin : -1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::size_t most = 100'000;
+    for (int i = 1; i + 1 < argc; ++i)
+        if (std::string_view(argv[i]) == "--most") most = std::strtoull(argv[i + 1], nullptr, 10);
+    HookRow const& xdp = *find_hook("xdp");
+    fmt::print("{:<11}{:>8}{:>11}{:>11}{:>11}{:>9}{:>6}{:>11}\n", "list", "terms", "classic ms",
+               "object ms", "libpcap ms", "insns", "path", "bytes/term");
+    double const nothing = peak("ip");
+    for (List const& list : lists) {
+        double theirs = 0, at_thousand = 0, last = 0;
+        for (std::size_t terms = 10; terms <= most; terms *= 10) {
+            std::string const text = text_of(list, terms);
+            double classic = 1e9, object = 1e9;
+            std::vector<cbpf::Insn> insns;
+            for (int run = 0; run < (terms < 10'000 ? 10 : 3); ++run) {
+                double const begin = cpu_seconds();
+                auto const compiled = frontend::compile(text, {});
+                double const middle = cpu_seconds();
+                auto const translated = translator::translate(
+                    compiled->program, {.hook = xdp.hook,
+                                        .match = {find_action(xdp, xdp.match)},
+                                        .no_match = {find_action(xdp, xdp.no_match)}});
+                auto const bytes = backend::object(*translated, xdp);
+                double const end = cpu_seconds();
+                if (!bytes) return 1;
+                classic = std::min(classic, middle - begin);
+                object = std::min(object, end - begin);
+                insns = compiled->program.insns;
+            }
+            // Ten times the terms can take a thousand times as long.
+            theirs = theirs >= 0 && theirs < 0.002 ? libpcap_seconds(text) : -1;
+            if (terms == 1000) at_thousand = object;
+            last = object;
+            fmt::print("{:<11}{:>8}{:>11.2f}{:>11.2f}{:>11}{:>9}{:>6}{:>11.0f}\n", list.name, terms,
+                       classic * 1e3, object * 1e3,
+                       theirs < 0 ? "-" : fmt::format("{:.2f}", theirs * 1e3), insns.size(),
+                       longest_path(insns), (peak(text) - nothing) / static_cast<double>(terms));
+        }
+        if (most >= 10'000)
+            fmt::print("{:<11}exponent of the growth from 1000 on: {:.2f}\n", list.name,
+                       std::log(last / at_thousand) / std::log(static_cast<double>(most) / 1000));
+    }
+    return 0;
+}
