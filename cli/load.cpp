@@ -14,6 +14,7 @@
 #include "cli/args.h"
 #include "cli/verbs.h"
 #include "cli/wait.h"
+#include "runtime/kernel_features.h"
 #include "runtime/netns.h"
 #include "runtime/object_file.h"
 #include "runtime/tracefs.h"
@@ -34,7 +35,7 @@ struct LoadOptions {
     runtime::Targets targets;
     std::vector<std::string> maps, records, dumps;
     double interval = 1;
-    bool dry_run = false, no_attach = false, json = false, quiet = false;
+    bool dry_run = false, explain = false, no_attach = false, json = false, quiet = false;
 };
 
 Diagnostic wrong(std::string message, std::string note) {
@@ -128,6 +129,8 @@ std::string_view word_for(runtime::Refers to) {
             return "function";
         case runtime::Refers::data:
             return "data";
+        case runtime::Refers::kernel_function:
+            return "kernel function";
         case runtime::Refers::external:
             return "external";
     }
@@ -224,6 +227,73 @@ void show(LoadOptions const& o, Plan const& plan) {
     out["programs"] = Json::array();
     for (ProgramPlan const& program : plan.programs) out["programs"].push_back(json_of(program));
     print_json(out);
+}
+
+// ---- What the programs call
+
+std::string_view word_for(runtime::Support support) {
+    switch (support) {
+        case runtime::Support::yes:
+            return "yes";
+        case runtime::Support::no:
+            return "no";
+        case runtime::Support::unknown:
+            return "unknown";
+    }
+    return {};
+}
+
+struct Call {
+    std::string name;
+    bool helper;
+    runtime::Support here;  // for programs of this type
+};
+
+std::vector<Call> calls_of(ProgramPlan const& program) {
+    std::vector<Call> out;
+    for (std::uint32_t const number : program.helpers) {
+        auto const name = runtime::helper_name(number);
+        auto const here = program.place.row
+                              ? runtime::has_helper(program.place.row->prog_type, number)
+                              : runtime::Support::unknown;
+        out.push_back(
+            {name.empty() ? fmt::format("helper {}", number) : std::string(name), true, here});
+    }
+    for (runtime::Relocation const& r : program.relocations) {
+        auto const seen = [&](Call const& call) { return !call.helper && call.name == r.symbol; };
+        if (r.to != runtime::Refers::kernel_function || std::any_of(out.begin(), out.end(), seen))
+            continue;
+        out.push_back({r.symbol, false, runtime::has_kernel_function(r.symbol)});
+    }
+    return out;
+}
+
+// One line a function; nothing is loaded but what tries it.
+Exit explain(LoadOptions const& o, Plan const& plan) {
+    bool all = true;
+    for (ProgramPlan const& program : plan.programs) {
+        auto const* section = program.place.row;
+        std::string const type(section ? runtime::prog_type_name(section->prog_type) : "");
+        if (!o.json)
+            print(
+                fmt::format("program {} ({})\n", escape(program.name), type.empty() ? "?" : type));
+        for (Call const& call : calls_of(program)) {
+            all = all && call.here != runtime::Support::no;
+            if (o.json) {
+                Json line = object_of("call");
+                line["program"] = program.name;
+                line["type"] = type.empty() ? Json() : Json(type);
+                line["function"] = call.name;
+                line["helper"] = call.helper;
+                line["here"] = word_for(call.here);
+                print_json(line);
+            } else {
+                print(fmt::format("    {:7} {}{}\n", word_for(call.here),
+                                  call.helper ? "" : "kernel function ", escape(call.name)));
+            }
+        }
+    }
+    return all ? Exit::success : Exit::nothing;
 }
 
 // ---- Loaded
@@ -363,6 +433,8 @@ Exit run(LoadOptions& o) {
         return Exit::success;
     }
 
+    if (o.explain) return explain(o, file->plan());
+
     if (!o.netns.empty())
         if (auto entered = runtime::enter_network_namespace(o.netns); !entered)
             return report(entered.error());
@@ -390,6 +462,9 @@ Exit load(std::vector<std::string> const& args) {
         "tamis load"};
     app.add_option("FILE", o.file, "the object")->required();
     app.add_flag("--dry-run", o.dry_run, "only show what would be loaded, and what it needs");
+    app.add_flag(
+        "--explain", o.explain,
+        "only show the kernel's functions that the programs call, and whether they may here");
     app.add_flag("--no-attach", o.no_attach, "load, but do not attach");
     app.add_option("-i", t.interface, "the network interface")->type_name("IF");
     app.add_option("--netns", o.netns, "in this network namespace: a name, or a process ID")

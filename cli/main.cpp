@@ -28,6 +28,8 @@ constexpr Verb verbs[] = {
     {"load", "any eBPF object into the kernel, attached by the names of its sections", cli::load,
      true},
     {"watch", "eBPF programs as they come and go", cli::watch, true},
+    {"features", "the types of programs and maps, and what this kernel lets us load", cli::features,
+     true},
 };
 
 std::string usage() {

@@ -16,5 +16,6 @@ Exit check(std::vector<std::string> const& args);
 Exit prove(std::vector<std::string> const& args);
 Exit load(std::vector<std::string> const& args);
 Exit watch(std::vector<std::string> const& args);
+Exit features(std::vector<std::string> const& args);
 
 }  // namespace tamis::cli

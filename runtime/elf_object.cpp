@@ -23,7 +23,8 @@ namespace {
 using ElfPtr = std::unique_ptr<Elf, decltype(&elf_end)>;
 using BtfPtr = std::unique_ptr<btf, decltype(&btf__free)>;
 
-constexpr std::uint16_t machine_bpf = 247;  // EM_BPF
+constexpr std::uint16_t machine_bpf = 247;        // EM_BPF
+constexpr std::uint8_t call = 0x85;               // opcode of a call
 constexpr std::size_t largest_alignment = 65536;  // what is rewritten is padded to it
 constexpr std::size_t most_maps = 1024, number_size = sizeof(std::uint32_t);
 
@@ -107,6 +108,25 @@ std::string function_at(std::span<Symbol const> symbols, std::size_t section,
     return {};
 }
 
+// Calls whose source register is 0 are those of helpers, by number.
+std::vector<HelperCall> helper_calls(std::span<Section const> sections,
+                                     std::span<Symbol const> symbols) {
+    constexpr std::size_t insn_size = 8, immediate = 4;
+    std::vector<HelperCall> out;
+    for (std::size_t index = 0; index < sections.size(); ++index) {
+        Section const& code = sections[index];
+        if ((code.header.sh_flags & SHF_EXECINSTR) == 0) continue;
+        for (std::size_t at = 0; at + insn_size <= code.bytes.size(); at += insn_size) {
+            if (code.bytes[at] != std::byte{call} || (code.bytes[at + 1] >> 4) != std::byte{0})
+                continue;
+            std::uint32_t number = 0;
+            std::memcpy(&number, code.bytes.data() + at + immediate, sizeof number);
+            out.push_back({code.name, function_at(symbols, index, at), number});
+        }
+    }
+    return out;
+}
+
 Relocation relocation(Section const& code, GElf_Rel const& entry, std::span<Section const> sections,
                       std::span<Symbol const> symbols) {
     auto const index = static_cast<std::size_t>(&code - sections.data());
@@ -115,6 +135,9 @@ Relocation relocation(Section const& code, GElf_Rel const& entry, std::span<Sect
     if (GELF_R_SYM(entry.r_info) >= symbols.size()) return out;
     Symbol const& symbol = symbols[GELF_R_SYM(entry.r_info)];
     out.symbol = symbol.name;
+    if (symbol.entry.st_shndx == SHN_UNDEF && entry.r_offset < code.bytes.size() &&
+        code.bytes[entry.r_offset] == std::byte{call})
+        out.to = Refers::kernel_function;
     if (symbol.entry.st_shndx == SHN_UNDEF || symbol.entry.st_shndx >= sections.size()) return out;
     Section const& target = sections[symbol.entry.st_shndx];
     if (out.symbol.empty()) out.symbol = target.name;
@@ -381,7 +404,8 @@ Result<ElfObject> read_elf(std::span<std::byte const> file) {
     auto const symbols = symbols_of(elf.get(), *sections);
     auto maps = legacy_maps(*sections, symbols);
     if (!maps) return fail(maps.error());
-    return ElfObject{relocations_of(*sections, symbols), std::move(*maps)};
+    return ElfObject{relocations_of(*sections, symbols), helper_calls(*sections, symbols),
+                     std::move(*maps)};
 }
 
 Result<std::vector<std::byte>> modernised(std::span<std::byte const> file) {
@@ -419,7 +443,13 @@ Result<std::vector<std::byte>> modernised(std::span<std::byte const> file) {
         (old_types ? replace(old_types->scn, *types) : add_section(elf.get(), types_name, *types));
     if (!edited || elf_update(elf.get(), ELF_C_WRITE) < 0)
         return fail(broken(fmt::format("its maps cannot be rewritten: {}", elf_errmsg(-1))));
-    return content(*fd);
+    auto out = content(*fd);
+    if (!out) return out;
+    // A file can be broken so that it is another one when it is written: names that share bytes.
+    auto const again = read_elf(*out);
+    if (!again || !again->legacy_maps.empty())
+        return fail(broken("its maps cannot be rewritten: its tables are broken"));
+    return out;
 }
 
 }  // namespace tamis::runtime

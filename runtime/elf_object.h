@@ -13,7 +13,7 @@
 namespace tamis::runtime {
 
 // What an instruction refers to by name.
-enum class Refers : std::uint8_t { map, function, data, external };
+enum class Refers : std::uint8_t { map, function, data, kernel_function, external };
 struct Relocation {
     std::string section, function;  // of the instruction
     std::uint64_t offset;           // of the instruction there, in bytes
@@ -31,8 +31,14 @@ struct LegacyMap {
     bool operator==(LegacyMap const&) const = default;
 };
 
+struct HelperCall {
+    std::string section, function;  // where
+    std::uint32_t helper;           // its number
+};
+
 struct ElfObject {
     std::vector<Relocation> relocations;  // of sections with code, in their order
+    std::vector<HelperCall> calls;        // likewise
     std::vector<LegacyMap> legacy_maps;   // by offset
 };
 

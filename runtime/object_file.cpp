@@ -85,10 +85,20 @@ ProgramPlan plan_of(bpf_program const* program, ElfObject const& elf) {
                     .section = bpf_program__section_name(program),
                     .place = {nullptr, {}},
                     .instructions = bpf_program__insn_cnt(program),
-                    .relocations = {}};
+                    .relocations = {},
+                    .helpers = {}};
     std::copy_if(
         elf.relocations.begin(), elf.relocations.end(), std::back_inserter(out.relocations),
         [&](Relocation const& r) { return r.section == out.section && r.function == out.name; });
+    bool const calls_out =
+        std::any_of(out.relocations.begin(), out.relocations.end(),
+                    [](Relocation const& r) { return r.to == Refers::function; });
+    for (HelperCall const& call : elf.calls) {
+        bool const own = call.section == out.section && call.function == out.name;
+        if (own || (calls_out && call.section == ".text")) out.helpers.push_back(call.helper);
+    }
+    std::sort(out.helpers.begin(), out.helpers.end());
+    out.helpers.erase(std::unique(out.helpers.begin(), out.helpers.end()), out.helpers.end());
     return out;
 }
 
@@ -132,7 +142,7 @@ std::string_view quoted(std::string_view words, std::string_view what, std::stri
 }
 
 Diagnostic map_refusal(MapPlan const& map, int error) {
-    MapType const type = map_type(map.type);
+    KernelType const type = map_type(map.type);
     std::string const what =
         fmt::format("cannot create map '{}' ({}, {} entries of {} + {} bytes)", escape(map.name),
                     type.name.empty() ? fmt::format("type {}", map.type) : std::string(type.name),

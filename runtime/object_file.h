@@ -34,6 +34,8 @@ struct ProgramPlan {
     Section place;  // the section's row, and what follows its name there
     std::size_t instructions;
     std::vector<Relocation> relocations;
+    // Helpers by number, each once: its own, and those of all functions in .text if it calls there.
+    std::vector<std::uint32_t> helpers;
 };
 
 // What an object asks for.

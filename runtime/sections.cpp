@@ -120,15 +120,19 @@ constexpr TargetRow targets[] = {
     {Target::netfilter, "a netfilter hook",     "--nf ipv4:prerouting"},
 };
 
-constexpr std::string_view prog_types[] = {
-    "", "socket_filter", "kprobe", "sched_cls", "sched_act", "tracepoint", "xdp", "perf_event",
-    "cgroup_skb", "cgroup_sock", "lwt_in", "lwt_out", "lwt_xmit", "sock_ops", "sk_skb",
-    "cgroup_device", "sk_msg", "raw_tracepoint", "cgroup_sock_addr", "lwt_seg6local", "lirc_mode2",
-    "sk_reuseport", "flow_dissector", "cgroup_sysctl", "raw_tracepoint_writable", "cgroup_sockopt",
-    "tracing", "struct_ops", "ext", "lsm", "sk_lookup", "syscall", "netfilter",
+constexpr KernelType prog_types[] = {
+    {"", {0, 0}}, {"socket_filter", {3, 19}}, {"kprobe", {4, 1}}, {"sched_cls", {4, 1}},
+    {"sched_act", {4, 1}}, {"tracepoint", {4, 7}}, {"xdp", {4, 8}}, {"perf_event", {4, 9}},
+    {"cgroup_skb", {4, 10}}, {"cgroup_sock", {4, 10}}, {"lwt_in", {4, 10}}, {"lwt_out", {4, 10}},
+    {"lwt_xmit", {4, 10}}, {"sock_ops", {4, 13}}, {"sk_skb", {4, 14}}, {"cgroup_device", {4, 15}},
+    {"sk_msg", {4, 17}}, {"raw_tracepoint", {4, 17}}, {"cgroup_sock_addr", {4, 17}},
+    {"lwt_seg6local", {4, 18}}, {"lirc_mode2", {4, 18}}, {"sk_reuseport", {4, 19}},
+    {"flow_dissector", {4, 20}}, {"cgroup_sysctl", {5, 2}}, {"raw_tracepoint_writable", {5, 2}},
+    {"cgroup_sockopt", {5, 3}}, {"tracing", {5, 5}}, {"struct_ops", {5, 6}}, {"ext", {5, 6}},
+    {"lsm", {5, 7}}, {"sk_lookup", {5, 9}}, {"syscall", {5, 14}}, {"netfilter", {6, 4}},
 };
 
-constexpr MapType map_types[] = {
+constexpr KernelType map_types[] = {
     {"", {0, 0}}, {"hash", {3, 19}}, {"array", {3, 19}}, {"prog_array", {4, 2}},
     {"perf_event_array", {4, 3}}, {"percpu_hash", {4, 6}}, {"percpu_array", {4, 6}},
     {"stack_trace", {4, 6}}, {"cgroup_array", {4, 8}}, {"lru_hash", {4, 10}},
@@ -177,12 +181,17 @@ Section find_section(std::string_view section) {
     return {best, tail};
 }
 
-std::string_view prog_type_name(std::uint32_t type) {
-    return type < std::size(prog_types) ? prog_types[type] : std::string_view{};
+std::span<KernelType const> prog_types_known() { return prog_types; }
+std::span<KernelType const> map_types_known() { return map_types; }
+
+KernelType prog_type(std::uint32_t type) {
+    return type < std::size(prog_types) ? prog_types[type] : KernelType{{}, {0, 0}};
 }
 
-MapType map_type(std::uint32_t type) {
-    return type < std::size(map_types) ? map_types[type] : MapType{{}, {0, 0}};
+std::string_view prog_type_name(std::uint32_t type) { return prog_type(type).name; }
+
+KernelType map_type(std::uint32_t type) {
+    return type < std::size(map_types) ? map_types[type] : KernelType{{}, {0, 0}};
 }
 
 }  // namespace tamis::runtime

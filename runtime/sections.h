@@ -73,13 +73,17 @@ struct Section {
 };
 Section find_section(std::string_view section);
 
-// Names of BPF_PROG_TYPE_* and BPF_MAP_TYPE_* in lower case, as bpftool prints them; "type 99" has
-// none: empty.
-std::string_view prog_type_name(std::uint32_t type);
-struct MapType {
+// A BPF_PROG_TYPE_* or BPF_MAP_TYPE_*: its name in lower case, as bpftool prints it, and the first
+// kernel that has it.  Unknown ones have no name.
+struct KernelType {
     std::string_view name;
     Release since;
 };
-MapType map_type(std::uint32_t type);
+KernelType prog_type(std::uint32_t type);
+std::string_view prog_type_name(std::uint32_t type);
+KernelType map_type(std::uint32_t type);
+// All of them, by number; the first is no type.
+std::span<KernelType const> prog_types_known();
+std::span<KernelType const> map_types_known();
 
 }  // namespace tamis::runtime

@@ -130,7 +130,9 @@ class Json(unittest.TestCase):
             time.sleep(0.5)
             process.send_signal(signal.SIGINT)
             seen |= self.check(process.communicate(timeout=10)[0])
-        self.assertEqual(seen, {"load_plan", "loaded", "map_entry"})
+            seen |= self.check(output("load", "--json", "--explain", f"{folder}/f.o"))
+        self.assertEqual(seen, {"load_plan", "loaded", "map_entry", "call"})
+        self.assertEqual(self.check(output("features", "--json", "--type", "xdp")), {"feature"})
 
     def test_watch(self):
         self.need_root()

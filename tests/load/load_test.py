@@ -416,6 +416,48 @@ program parser in section sk_skb/stream_parser: sk_skb, \d+ instructions, Linux 
                 self.assertTrue(json.loads(done.stdout)["programs"])
 
 
+class Explained(unittest.TestCase):
+    def test_calls(self):
+        done = tamis("--explain", object_file("output"))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout, """program report (xdp)
+    yes     bpf_map_lookup_elem
+    yes     bpf_trace_printk
+    yes     bpf_perf_event_output
+    yes     bpf_ringbuf_output
+""")
+
+    # What the verifier would say in its own words.
+    def test_what_may_not_be_called(self):
+        done = tamis("--explain", object_file("future"))
+        self.assertEqual((done.returncode, done.stdout), (1, "program later (xdp)\n    no      helper 9999\n"))
+
+    def test_kernel_functions(self):
+        done = tamis("--explain", object_file("functions"))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stdout, "    yes +kernel function bpf_xdp_metadata_rx_hash\n")
+        self.assertRegex(done.stdout, "    no +kernel function no_such_function\n")
+
+    def test_features(self):
+        def features(*args):
+            done = subprocess.run([TAMIS, "features", "--json", *args], capture_output=True, text=True, timeout=60)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            return {(thing["what"], thing["name"]): thing["here"] for thing in map(json.loads, done.stdout.splitlines())}
+
+        types = features()
+        for known in ("socket_filter", "xdp", "cgroup_skb", "sk_lookup", "netfilter"):
+            self.assertEqual(types["program", known], "yes", known)
+        self.assertEqual(types["map", "hash"], "yes")
+        self.assertEqual(types["map", "ringbuf"], "yes")
+        helpers = features("--type", "xdp")
+        self.assertEqual(helpers["helper", "bpf_xdp_adjust_head"], "yes")
+        self.assertEqual(helpers["helper", "bpf_skb_load_bytes"], "no")
+        self.assertEqual(features("--type", "socket_filter")["helper", "bpf_skb_load_bytes"], "yes")
+        done = subprocess.run([TAMIS, "features", "--type", "tea"], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("unknown program type 'tea'", done.stderr)
+
+
 class Lifetime(unittest.TestCase):
     def test_kill_leaves_nothing(self):
         for args in (["-i", "v0", object_file("device")], ["--event", "cpu-clock:99", "--binary", "libc.so.6",
