@@ -142,6 +142,7 @@ int main(int argc, char** argv) {
                    argv[0]);
         return 2;
     }
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
     std::vector<test::CorpusFilter> const all = filters();
     Report report;
     std::atomic<std::size_t> next = 0;
