@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <limits>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include <fmt/core.h>
@@ -169,19 +170,19 @@ bool Builder::has_far_jumps() const {
 
 // Islands stand at regular distances.  A far jump goes to the farthest island in reach, where a
 // jump to the same label goes on.
-void Builder::insert_islands() {
-    // What islands add to a distance is less than what is kept in reserve.
-    constexpr std::int64_t spacing = 12'000, reach = 28'000;
+void Builder::insert_islands(std::int64_t reach) {
+    constexpr std::int64_t spacing = 12'000;
     struct Island {
         std::int64_t before;  // the instruction that it is put in front of
         std::vector<Label> labels;
         std::vector<Origin> origins;
+        std::unordered_map<Label, std::size_t> index;  // of the labels
     };
     std::vector<Island> islands;
     for (auto at = spacing; at < std::ssize(insns_); at += spacing) {
         // Not between the two halves of an instruction.
         bool const in_pair = is_ld_imm64(insns_[static_cast<std::size_t>(at) - 1]);
-        islands.push_back({at + (in_pair ? 1 : 0), {}, {}});
+        islands.push_back({at + (in_pair ? 1 : 0), {}, {}, {}});
     }
     // Where a jump goes: to an island, or to none.
     constexpr std::size_t none = ~std::size_t{0};
@@ -197,9 +198,9 @@ void Builder::insert_islands() {
         bool const call = insns_[fixup.index].code == call_code;
         ways.push_back(call ? none : way(static_cast<std::int64_t>(fixup.index), fixup.target));
         for (std::size_t i = ways.back(); i != none; i = way(islands[i].before, fixup.target)) {
-            auto& labels = islands[i].labels;
-            if (std::find(labels.begin(), labels.end(), fixup.target) != labels.end()) break;
-            labels.push_back(fixup.target);
+            Island& island = islands[i];
+            if (!island.index.try_emplace(fixup.target, island.labels.size()).second) break;
+            island.labels.push_back(fixup.target);
             islands[i].origins.push_back(origin_[fixup.index]);
         }
     }
@@ -213,9 +214,7 @@ void Builder::insert_islands() {
     for (std::size_t i = 0; i < islands.size(); ++i)
         for (std::size_t n = 0; n < islands[i].labels.size(); ++n) stops[i].push_back(label());
     auto const stop = [&](std::size_t island, Label label) {
-        auto const& labels = islands[island].labels;
-        auto const at = std::find(labels.begin(), labels.end(), label) - labels.begin();
-        return stops[island][static_cast<std::size_t>(at)];
+        return stops[island][islands[island].index.at(label)];
     };
     std::vector<std::pair<Label, std::size_t>> bound;
     std::size_t next = 0;
@@ -260,12 +259,22 @@ void Builder::insert_islands() {
     fixups_ = std::move(fixups);
 }
 
+// Islands add to the distances; where that is more than what is kept in reserve, more is kept.
+void Builder::bring_jumps_near() {
+    for (std::int64_t const reach : {28'000, 21'000, 14'000}) {
+        Builder const before = *this;
+        insert_islands(reach);
+        if (!has_far_jumps()) return;
+        *this = before;
+    }
+}
+
 Result<Program> Builder::finish() {
     if (overflow_)
         return fail(at(overflow_->index,
                        fmt::format("offset '{}' does not fit 16 bits", overflow_->offset),
                        "an offset is at least -32768 and at most 32767"));
-    if (has_far_jumps()) insert_islands();
+    if (has_far_jumps()) bring_jumps_near();
     for (Fixup const& fixup : fixups_) {
         std::int64_t const target = place(fixup.target);
         assert(target >= 0 && "every label is bound");

@@ -93,7 +93,8 @@ class Builder {
     Diagnostic at(std::size_t index, std::string_view message, std::string_view note) const;
     std::int64_t place(Label label) const { return labels_[static_cast<std::size_t>(label)]; }
     bool has_far_jumps() const;
-    void insert_islands();
+    void insert_islands(std::int64_t reach);
+    void bring_jumps_near();
 
     std::vector<Insn> insns_;
     std::vector<Origin> origin_;
