@@ -3,8 +3,7 @@
 
     weave.py MUTANTS ROOT SOURCE       prints SOURCE with its faults planted
     weave.py MUTANTS ROOT --list FILE...
-                                       prints C++ rows {"name", "file", "equivalent"}, in the order of the
-                                       switches; the last is the reason why nobody can notice the fault
+                                       prints the definition of tamis::faults(), planted.h
 
 A fault is a piece of code, found exactly once in its file whatever the blanks, and what stands there
 instead.  A statement becomes an if, an expression a conditional.  Fault number N, counted from 1 over the
@@ -76,8 +75,11 @@ def main():
         for name, file, *_ in rows:
             if file not in sys.argv[4:]:
                 sys.exit(f"{path}: '{name}' is in '{file}', which meson.build does not weave")
+        print('#include "tests/mutation/planted.h"\n')
+        print("static constexpr tamis::Fault rows[] = {")
         for name, file, _, _, reason in rows:
-            print("{%s, %s, %s}," % tuple(json.dumps(text) for text in (name, file, reason)))
+            print("    {%s, %s, %s}," % tuple(json.dumps(text) for text in (name, file, reason)))
+        print("};\nstd::span<tamis::Fault const> tamis::faults() { return rows; }")
     else:
         print(woven(rows, root, what), end="")
 
