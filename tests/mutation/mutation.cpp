@@ -219,7 +219,7 @@ int run() {
             double const took = std::chrono::duration<double>(Clock::now() - begin).count();
             std::lock_guard const lock(mutex);
             ++tried;
-            Fault const& fault = faults()[i];
+            PlantedFault const& fault = faults()[i];
             std::string verdict = "killed by the " + fate.killer;
             if (fate.killer == "prover") ++by_prover;
             if (fate.killer == "verifier") ++by_verifier;

@@ -9,10 +9,10 @@ namespace tamis {
 // Which fault is there: 0 for none, else its number from 1.
 extern thread_local int planted;
 
-struct Fault {
+struct PlantedFault {
     std::string_view name, file;
     std::string_view equivalent;  // the reason why nobody can notice it, or empty
 };
-std::span<Fault const> faults();  // generated from the list
+std::span<PlantedFault const> faults();  // generated from the list
 
 }  // namespace tamis

@@ -76,10 +76,10 @@ def main():
             if file not in sys.argv[4:]:
                 sys.exit(f"{path}: '{name}' is in '{file}', which meson.build does not weave")
         print('#include "tests/mutation/planted.h"\n')
-        print("static constexpr tamis::Fault rows[] = {")
+        print("static constexpr tamis::PlantedFault rows[] = {")
         for name, file, _, _, reason in rows:
             print("    {%s, %s, %s}," % tuple(json.dumps(text) for text in (name, file, reason)))
-        print("};\nstd::span<tamis::Fault const> tamis::faults() { return rows; }")
+        print("};\nstd::span<tamis::PlantedFault const> tamis::faults() { return rows; }")
     else:
         print(woven(rows, root, what), end="")
 
