@@ -82,13 +82,18 @@ class Types {
                         ? -error_
                         : btf__add_var(btf_.get(), name.c_str(), BTF_VAR_GLOBAL_ALLOCATED, type));
     }
-    void data_section(std::string const& name, std::span<int const> variables, std::uint32_t each) {
-        auto const size = static_cast<std::uint32_t>(variables.size()) * each;
+    struct Variable {
+        int id;
+        std::uint32_t size;
+    };
+    void data_section(std::string const& name, std::vector<Variable> const& variables) {
+        std::uint32_t size = 0;
+        for (Variable const& v : variables) size += v.size;
         if (!error_) note(btf__add_datasec(btf_.get(), name.c_str(), size));
         std::uint32_t offset = 0;
-        for (int const id : variables) {
-            if (!error_) note(btf__add_datasec_var_info(btf_.get(), id, offset, each));
-            offset += each;
+        for (Variable const& v : variables) {
+            if (!error_) note(btf__add_datasec_var_info(btf_.get(), v.id, offset, v.size));
+            offset += v.size;
         }
     }
     std::uint32_t text(std::string const& s) {
@@ -144,15 +149,26 @@ int value_type(Types& types, Basics const& basic, ebpf::MapSpec const& map) {
     return value;
 }
 
+// A number as a type: a pointer to an array of that length.
+int number(Types& types, Basics const& basic, std::uint32_t n) {
+    return types.pointer(types.array(basic.i32, basic.u32, n));
+}
+
+int settings_variable(Types& types, Basics const& basic, Settings const& settings) {
+    std::vector<int> numbers;
+    for (auto const& s : settings.settings) numbers.push_back(number(types, basic, s.number));
+    int const definition = types.structure("", settings.size());
+    for (std::uint32_t i = 0; i < numbers.size(); ++i)
+        types.member(settings.settings[i].name, numbers[i], 8 * i);
+    return types.variable(settings.variable, definition);
+}
+
 // What `__uint(type, ...); __uint(max_entries, ...); __type(key, ...); __type(value, ...)` makes in
 // C: numbers are lengths of arrays, types are pointed to.
 int map_variable(Types& types, Basics const& basic, ebpf::MapSpec const& map, int value) {
     assert(map.key_size == 4 && "both array map types have 32-bit keys");
-    auto const number = [&](std::uint32_t n) {
-        return types.pointer(types.array(basic.i32, basic.u32, n));
-    };
-    int const type = number(static_cast<std::uint32_t>(map.type));
-    int const max_entries = number(map.max_entries);
+    int const type = number(types, basic, static_cast<std::uint32_t>(map.type));
+    int const max_entries = number(types, basic, map.max_entries);
     int const key = types.pointer(basic.u32);
     int const value_pointer = types.pointer(value);
 
@@ -225,9 +241,33 @@ std::string declaration(std::string_view function, std::string_view context) {
     return fmt::format("int {}(struct {} *ctx)", function, context);
 }
 
-Result<TypeSections> type_sections(std::span<CodeSection const> code,
-                                   std::span<ebpf::MapSpec const> maps, std::string_view context,
-                                   std::string_view license) {
+namespace {
+
+// .maps, .xdp_run_config and license.
+void add_data_sections(Types& types, Basics const& basic, Typed const& object) {
+    std::vector<Types::Variable> maps;
+    std::map<std::string_view, int> values;  // maps share them
+    for (ebpf::MapSpec const& map : object.maps) {
+        auto const [at, is_new] = values.try_emplace(map.value_type, 0);
+        if (is_new) at->second = value_type(types, basic, map);
+        maps.push_back({map_variable(types, basic, map, at->second), map_definition_size});
+    }
+    if (!maps.empty()) types.data_section(".maps", maps);
+
+    std::vector<Types::Variable> run_configs;
+    for (Settings const& s : object.run_configs)
+        run_configs.push_back({settings_variable(types, basic, s), s.size()});
+    if (!run_configs.empty()) types.data_section(".xdp_run_config", run_configs);
+
+    if (object.license.empty()) return;
+    auto const size = static_cast<std::uint32_t>(object.license.size() + 1);
+    int const license = types.variable("_license", types.array(basic.chr, basic.u32, size));
+    types.data_section("license", {{license, size}});
+}
+
+}  // namespace
+
+Result<TypeSections> type_sections(Typed const& object) {
     Types types;
     Basics const basic{
         .i32 = types.int_type("int", 4, BTF_INT_SIGNED),
@@ -235,36 +275,22 @@ Result<TypeSections> type_sections(std::span<CodeSection const> code,
         .u64 = types.int_type("unsigned long long", 8),
         .chr = types.int_type("char", 1, BTF_INT_SIGNED),
     };
-    int const pointer = types.pointer(context_type(types, basic, context));
+    int const pointer = types.pointer(context_type(types, basic, object.context));
     int const prototype = types.prototype(basic.i32, "ctx", pointer);
 
     Ext ext;
     FileNames files(types);
-    for (CodeSection const& section : code) {
+    for (CodeSection const& section : object.code) {
         ext.section(types.text(std::string(section.name)), section.functions.size(),
                     section.lines.size());
-        for (ebpf::Function const& f : section.functions) {
-            int const type = types.function(f.name, section.global, prototype);
+        for (PlacedFunction const& f : section.functions) {
+            int const type = types.function(f.name, f.scope != Scope::local, prototype);
             ext.function(f.begin, static_cast<std::uint32_t>(type));
         }
         for (LineInfo const& l : section.lines)
             ext.line(l.insn, files.of(l), types.text(l.text), l);
     }
-
-    std::vector<int> map_variables;
-    std::map<std::string_view, int> values;
-    for (ebpf::MapSpec const& map : maps) {
-        auto const [at, is_new] = values.try_emplace(map.value_type, 0);
-        if (is_new) at->second = value_type(types, basic, map);
-        map_variables.push_back(map_variable(types, basic, map, at->second));
-    }
-    if (!maps.empty()) types.data_section(".maps", map_variables, map_definition_size);
-
-    auto const license_size = static_cast<std::uint32_t>(license.size() + 1);
-    int const license_variable =
-        types.variable("_license", types.array(basic.chr, basic.u32, license_size));
-    types.data_section("license", std::span(&license_variable, 1), license_size);
-
+    add_data_sections(types, basic, object);
     return types.bytes().map([&](std::vector<std::byte>&& btf) {
         return TypeSections{std::move(btf), ext.bytes()};
     });

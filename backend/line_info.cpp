@@ -28,8 +28,7 @@ std::string shown(std::string_view text) {
 // Lines and columns of places in a text, each found in logarithmic time.
 class Places {
   public:
-    explicit Places(Source const& source)
-        : source_(source), file_(source.name == "filter" ? "<filter>" : escape(source.name)) {
+    explicit Places(Source const& source) : source_(source), file_(escape(source.name)) {
         for (std::size_t i = 0; i < source.text.size(); ++i)
             if (source.text[i] == '\n') begins_.push_back(static_cast<std::uint32_t>(i + 1));
     }

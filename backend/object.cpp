@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cerrno>
 #include <cstring>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -168,7 +169,7 @@ class ElfWriter {
 // from the section's start.
 struct Code {
     std::vector<ebpf::Insn> insns;
-    std::vector<ebpf::Function> functions;
+    std::vector<PlacedFunction> functions;
     std::vector<LineInfo> lines;
     struct Reference {
         std::uint32_t insn;
@@ -198,7 +199,8 @@ void append(Code& code, ebpf::Program const& program, std::vector<LineInfo> cons
     code.insns.insert(code.insns.end(), program.insns.begin() + begin, program.insns.begin() + end);
     for (ebpf::Function const& f : program.functions)
         if (f.begin >= begin && f.begin < end)
-            code.functions.push_back({f.name, f.begin - begin + base});
+            code.functions.push_back(
+                {f.name, f.begin - begin + base, f.begin == 0 ? Scope::global : Scope::local});
     for (LineInfo line : lines) {
         if (line.insn < begin || line.insn >= end) continue;
         line.insn += base - begin;
@@ -227,6 +229,13 @@ void append(Code& code, ebpf::Program const& program, std::vector<LineInfo> cons
     }
 }
 
+std::vector<LineInfo> lines_of(ObjectEntry const& entry, std::string_view context) {
+    std::vector<std::string> declarations;
+    for (ebpf::Function const& f : entry.program->functions)
+        declarations.push_back(declaration(f.name, context));
+    return line_info(*entry.program, entry.source, declarations);
+}
+
 void append(Contents& out, ObjectEntry const& entry, std::string_view context) {
     ebpf::Program const& program = *entry.program;
     auto const& functions = program.functions;
@@ -235,9 +244,7 @@ void append(Contents& out, ObjectEntry const& entry, std::string_view context) {
     Placement const placement{.text = functions.size() > 1 ? functions[1].begin : end,
                               .text_at = size_of(out.text),
                               .maps_at = static_cast<std::uint32_t>(out.maps.size())};
-    std::vector<std::string> declarations;
-    for (ebpf::Function const& f : functions) declarations.push_back(declaration(f.name, context));
-    auto const lines = line_info(program, entry.source, declarations);
+    auto const lines = lines_of(entry, context);
     append(out.entries, program, lines, 0, placement.text, placement);
     append(out.text, program, lines, placement.text, end, placement);
     out.maps.insert(out.maps.end(), program.maps.begin(), program.maps.end());
@@ -273,10 +280,12 @@ class Symbols {
 
 void add_functions(Symbols& symbols, Code const& code, std::uint16_t section, unsigned bind) {
     for (std::size_t f = 0; f < code.functions.size(); ++f) {
+        PlacedFunction const& function = code.functions[f];
+        if ((function.scope == Scope::local ? STB_LOCAL : STB_GLOBAL) != bind) continue;
         std::size_t const end =
             f + 1 < code.functions.size() ? code.functions[f + 1].begin : code.insns.size();
-        std::uint64_t const begin = code.functions[f].begin;
-        symbols.add(code.functions[f].name, bind, STT_FUNC, section, 8 * begin, 8 * (end - begin));
+        std::uint64_t const begin = function.begin;
+        symbols.add(function.name, bind, STT_FUNC, section, 8 * begin, 8 * (end - begin));
     }
 }
 
@@ -290,11 +299,149 @@ std::vector<Elf64_Rel> relocations(Code const& code, std::uint32_t first_map, st
     return out;
 }
 
-Bytes license_text() {
+Bytes text_bytes(std::string_view text) {
     Bytes out;
-    for (char const c : license) out.push_back(static_cast<std::byte>(c));
+    for (char const c : text) out.push_back(static_cast<std::byte>(c));
     out.push_back(std::byte{0});
     return out;
+}
+
+// What libxdp looks for beside a program: a variable of the program's name, in words of its
+// XDP_RUN_CONFIG().  It takes XDP_PASS for set unless that is said to be 0.
+std::vector<Settings> run_configs(Code const& entries, RunConfig const& config) {
+    constexpr std::string_view actions[] = {"XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX",
+                                            "XDP_REDIRECT"};
+    std::vector<Settings> out;
+    for (PlacedFunction const& f : entries.functions) {
+        Settings settings{"_" + f.name, {{"priority", config.priority}}};
+        for (std::uint32_t action = 0; action < std::size(actions); ++action) {
+            bool const chained = (config.chain >> action & 1) != 0;
+            if (chained || actions[action] == "XDP_PASS")
+                settings.settings.push_back({std::string(actions[action]), chained ? 1U : 0U});
+        }
+        out.push_back(std::move(settings));
+    }
+    return out;
+}
+
+// A variable of a data section, as the symbol table has it.
+struct Variable {
+    std::string name;
+    std::uint64_t size;
+};
+
+// Puts an object together: sections first, then the symbols that name places in them, then the
+// relocations that name symbols.
+class ObjectWriter {
+  public:
+    explicit ObjectWriter(Contents const& contents) : contents_(contents), symbols_(elf_) {}
+
+    Result<Bytes> write(std::string_view entry_section, std::vector<Settings> const& configs,
+                        std::string_view license_words, TypeSections types) {
+        if (!contents_.text.insns.empty()) text_ = code_section(".text", contents_.text);
+        if (!contents_.entries.insns.empty())
+            entries_ = code_section(entry_section, contents_.entries);
+        Data const license_data =
+            data_section("license", 1, {{"_license", license_words.size() + 1}},
+                         license_words.empty() ? Bytes{} : text_bytes(license_words));
+        std::vector<Variable> maps, run_configs;
+        for (ebpf::MapSpec const& map : contents_.maps)
+            maps.push_back({map.name, map_definition_size});
+        for (Settings const& s : configs) run_configs.push_back({s.variable, s.size()});
+        Data const map_data = zeros(".maps", maps);
+        Data const config_data = zeros(".xdp_run_config", run_configs);
+        type_section(".BTF", std::move(types.btf));
+        type_section(".BTF.ext", std::move(types.ext));
+
+        if (text_ != 0) text_symbol_ = symbols_.add({}, STB_LOCAL, STT_SECTION, text_, 0, 0);
+        add_functions(symbols_, contents_.text, text_, STB_LOCAL);
+        add_functions(symbols_, contents_.text, text_, STB_GLOBAL);
+        add_functions(symbols_, contents_.entries, entries_, STB_GLOBAL);
+        first_map_ = static_cast<std::uint32_t>(symbols_.all().size());
+        for (Data const* data : {&map_data, &config_data, &license_data}) add_variables(*data);
+        write_tables(entry_section);
+        return elf_.finish();
+    }
+
+  private:
+    struct Data {
+        std::uint16_t section = 0;
+        std::vector<Variable> variables;
+    };
+
+    std::uint16_t code_section(std::string_view name, Code const& code) {
+        return elf_.add(
+            {.name = name, .type = SHT_PROGBITS, .flags = SHF_ALLOC | SHF_EXECINSTR, .align = 8},
+            encoded(code.insns));
+    }
+    // Nothing where there are no contents.
+    Data data_section(std::string_view name, std::uint64_t align, std::vector<Variable> variables,
+                      Bytes contents) {
+        if (contents.empty()) return {};
+        ElfWriter::Section const section{
+            .name = name, .type = SHT_PROGBITS, .flags = SHF_ALLOC | SHF_WRITE, .align = align};
+        return {elf_.add(section, std::move(contents)), std::move(variables)};
+    }
+    // Variables that matter by their types only.
+    Data zeros(std::string_view name, std::vector<Variable> const& variables) {
+        std::size_t size = 0;
+        for (Variable const& v : variables) size += v.size;
+        return data_section(name, 8, variables, Bytes(size));
+    }
+    void type_section(std::string_view name, Bytes contents) {
+        elf_.add({.name = name, .type = SHT_PROGBITS, .align = 4}, std::move(contents));
+    }
+    void add_variables(Data const& data) {
+        std::uint64_t offset = 0;
+        for (Variable const& v : data.variables) {
+            symbols_.add(v.name, STB_GLOBAL, STT_OBJECT, data.section, offset, v.size);
+            offset += v.size;
+        }
+    }
+    // The symbol table, and the relocations of both code sections.
+    void write_tables(std::string_view entry_section) {
+        std::uint16_t const symbols = elf_.add({.name = ".symtab",
+                                                .type = SHT_SYMTAB,
+                                                .align = 8,
+                                                .entry_size = sizeof(Elf64_Sym),
+                                                .link = ElfWriter::string_table,
+                                                .info = symbols_.locals()},
+                                               symbols_.all());
+        auto const add = [&](std::string const& name, Code const& code, std::uint16_t target) {
+            auto& list = relocations_.emplace_back(relocations(code, first_map_, text_symbol_));
+            if (list.empty()) return;
+            elf_.add({.name = name,
+                      .type = SHT_REL,
+                      .flags = SHF_INFO_LINK,
+                      .align = 8,
+                      .entry_size = sizeof(Elf64_Rel),
+                      .link = symbols,
+                      .info = target},
+                     list);
+        };
+        add(".rel.text", contents_.text, text_);
+        add(".rel" + std::string(entry_section), contents_.entries, entries_);
+    }
+
+    Contents const& contents_;
+    ElfWriter elf_;
+    Symbols symbols_;
+    std::list<std::vector<Elf64_Rel>> relocations_;
+    std::uint16_t text_ = 0, entries_ = 0;
+    std::uint32_t text_symbol_ = 0, first_map_ = 0;
+};
+
+Result<Bytes> write(Contents const& contents, HookRow const& hook,
+                    std::vector<Settings> const& configs, std::string_view license_words) {
+    Typed typed{{}, contents.maps, configs, hook.context, license_words};
+    auto const add = [&](std::string_view name, Code const& code) {
+        if (!code.insns.empty()) typed.code.push_back({name, code.functions, code.lines});
+    };
+    add(".text", contents.text);
+    add(hook.section, contents.entries);
+    auto types = type_sections(typed);
+    if (!types) return fail(std::move(types.error()));
+    return ObjectWriter(contents).write(hook.section, configs, license_words, std::move(*types));
 }
 
 }  // namespace
@@ -307,80 +454,23 @@ Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow cons
     return object(std::span(&entry, 1), hook);
 }
 
-Result<std::vector<std::byte>> object(std::span<ObjectEntry const> programs, HookRow const& hook) {
+Result<std::vector<std::byte>> object(std::span<ObjectEntry const> programs, HookRow const& hook,
+                                      RunConfig const& run_config) {
     assert(!programs.empty());
-    Contents all;
-    for (ObjectEntry const& entry : programs) append(all, entry, hook.context);
-    auto const& [entries, text, maps] = all;
-    bool const has_text = !text.insns.empty();
+    Contents contents;
+    for (ObjectEntry const& entry : programs) append(contents, entry, hook.context);
+    std::vector<Settings> configs;
+    // libbpf mentions a section that it does not know at every load, so the default stays unsaid.
+    if (run_config != RunConfig{}) configs = run_configs(contents.entries, run_config);
+    return write(contents, hook, configs, license);
+}
 
-    std::vector<CodeSection> sections;
-    if (has_text) sections.push_back({".text", text.functions, text.lines, false});
-    sections.push_back({hook.section, entries.functions, entries.lines, true});
-    auto types = type_sections(sections, maps, hook.context, license);
-    if (!types) return fail(std::move(types.error()));
-
-    ElfWriter elf;
-    ElfWriter::Section const code{
-        .name = {}, .type = SHT_PROGBITS, .flags = SHF_ALLOC | SHF_EXECINSTR, .align = 8};
-    auto const code_section = [&](std::string_view name, Code const& contents) {
-        auto section = code;
-        section.name = name;
-        return elf.add(section, encoded(contents.insns));
-    };
-    auto const data_section = [&](std::string_view name, std::uint64_t align, std::uint64_t flags,
-                                  Bytes contents) {
-        return elf.add({.name = name, .type = SHT_PROGBITS, .flags = flags, .align = align},
-                       std::move(contents));
-    };
-    std::uint64_t const maps_size = map_definition_size * maps.size();
-    std::uint16_t const text_index = has_text ? code_section(".text", text) : std::uint16_t{0};
-    std::uint16_t const entry_index = code_section(hook.section, entries);
-    std::uint16_t const license_index =
-        data_section("license", 1, SHF_ALLOC | SHF_WRITE, license_text());
-    std::uint16_t const maps_index =
-        maps.empty() ? std::uint16_t{0}
-                     : data_section(".maps", 8, SHF_ALLOC | SHF_WRITE, Bytes(maps_size));
-    data_section(".BTF", 4, 0, std::move(types->btf));
-    data_section(".BTF.ext", 4, 0, std::move(types->ext));
-
-    Symbols symbols(elf);
-    std::uint32_t text_symbol = 0;
-    if (has_text) {
-        text_symbol = symbols.add({}, STB_LOCAL, STT_SECTION, text_index, 0, 0);
-        add_functions(symbols, text, text_index, STB_LOCAL);
-    }
-    add_functions(symbols, entries, entry_index, STB_GLOBAL);
-    auto const first_map = static_cast<std::uint32_t>(symbols.all().size());
-    for (std::size_t i = 0; i < maps.size(); ++i)
-        symbols.add(maps[i].name, STB_GLOBAL, STT_OBJECT, maps_index, map_definition_size * i,
-                    map_definition_size);
-    symbols.add("_license", STB_GLOBAL, STT_OBJECT, license_index, 0, license.size() + 1);
-
-    std::uint16_t const symbol_index = elf.add({.name = ".symtab",
-                                                .type = SHT_SYMTAB,
-                                                .align = 8,
-                                                .entry_size = sizeof(Elf64_Sym),
-                                                .link = ElfWriter::string_table,
-                                                .info = symbols.locals()},
-                                               symbols.all());
-    auto const relocation_section = [&](std::string const& name, std::span<Elf64_Rel> list,
-                                        std::uint16_t target) {
-        if (list.empty()) return;
-        elf.add({.name = name,
-                 .type = SHT_REL,
-                 .flags = SHF_INFO_LINK,
-                 .align = 8,
-                 .entry_size = sizeof(Elf64_Rel),
-                 .link = symbol_index,
-                 .info = target},
-                list);
-    };
-    auto text_relocations = relocations(text, first_map, text_symbol);
-    auto entry_relocations = relocations(entries, first_map, text_symbol);
-    relocation_section(".rel.text", text_relocations, text_index);
-    relocation_section(".rel" + std::string(hook.section), entry_relocations, entry_index);
-    return elf.finish();
+Result<std::vector<std::byte>> function_object(ObjectEntry const& entry, HookRow const& hook) {
+    Contents contents;
+    auto const end = static_cast<std::uint32_t>(entry.program->insns.size());
+    append(contents.text, *entry.program, lines_of(entry, hook.context), 0, end, {0, 0, 0});
+    contents.maps = entry.program->maps;
+    return write(contents, hook, {}, {});
 }
 
 }  // namespace tamis::backend

@@ -19,13 +19,28 @@ struct ObjectEntry {
     Source const* source = nullptr;
 };
 
+// How libxdp is to run programs of several objects on one interface: those with smaller priorities
+// first, the next one only when a program returned an action of `chain`.
+struct RunConfig {
+    std::uint32_t priority = 50;    // libxdp's own default
+    std::uint32_t chain = 1U << 2;  // bit N: the action N of XDP; XDP_PASS, likewise
+    bool operator==(RunConfig const&) const = default;
+};
+
 // The object's bytes: the entry functions in the hook's section, other functions in .text, maps in
-// .maps with their relocations, license `Dual BSD/GPL`, BTF, and .BTF.ext with function info and
-// line info whose lines are the filter's own text.  At least one program; names of entry functions
-// and of maps must differ from each other.  The same programs give the same bytes everywhere.
-Result<std::vector<std::byte>> object(std::span<ObjectEntry const> entries, HookRow const& hook);
+// .maps with their relocations, license `Dual BSD/GPL`, BTF, .BTF.ext with function info and line
+// info whose lines are the filter's own text, and the run configuration unless it is libxdp's
+// default (XDP only).  At least one program; names of entry functions and of maps must differ from
+// each other.  The same programs give the same bytes everywhere.
+Result<std::vector<std::byte>> object(std::span<ObjectEntry const> entries, HookRow const& hook,
+                                      RunConfig const& run_config = {});
 Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow const& hook,
                                       Source const* source = nullptr);
+
+// An object for bpf_linker (`bpftool gen object`) to join with others that call its one function:
+// the program's entry as a global function in .text.  No license: the program that calls it has
+// one.
+Result<std::vector<std::byte>> function_object(ObjectEntry const& entry, HookRow const& hook);
 
 // The program's instructions as 8-byte little-endian records, as they would be loaded.
 std::vector<std::byte> raw(ebpf::Program const& program);

@@ -148,11 +148,12 @@ Result<void> watch(LoadedProgram const& program, Attachment const& attachment,
     }
 }
 
-Result<LoadedProgram> load(Input const& input, translator::Options const& options) {
+Result<LoadedProgram> load(Input const& input, Source const& lines,
+                           translator::Options const& options) {
     auto const translated = translator::translate(input.program, options);
     if (!translated) return fail(translated.error());
     HookRow const& hook = row(options.hook);
-    auto const object = backend::object(*translated, hook, &input.source);
+    auto const object = backend::object(*translated, hook, &lines);
     if (!object) return fail(object.error());
     return LoadedProgram::load(*object, hook);
 }
@@ -182,7 +183,7 @@ Exit run(AttachOptions const& o) {
 
     auto const signals = end_signals();
     if (!signals) return report(signals.error());
-    auto const program = load(*input, *options);
+    auto const program = load(*input, line_source(o.input, input->source), *options);
     if (!program) return report(program.error(), input->source);
     auto const attachment = attach_at(o, options->hook, *program);
     if (!attachment) return report(attachment.error());

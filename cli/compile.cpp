@@ -14,6 +14,7 @@
 #include "bpf/hooks.h"
 #include "bpf/link_types.h"
 #include "cli/args.h"
+#include "cli/filter_list.h"
 #include "cli/hook_options.h"
 #include "cli/input.h"
 #include "cli/kernel_hook.h"
@@ -55,9 +56,13 @@ constexpr EmitName dump_levels[] = {
 struct CompileOptions {
     InputOptions input;
     HookOptions hook;
-    std::string link_type = "EN10MB", emit, format = "text", output;
+    std::string link_type = "EN10MB", emit, format = "text", output, filter_file, chain;
+    std::vector<std::string> filters;
+    std::uint32_t priority = backend::RunConfig{}.priority;
     int dump = 0;
     bool list_link_types = false, json = false, strip = false, prove = false;
+
+    bool several() const { return !filters.empty() || !filter_file.empty(); }
 };
 
 Result<EmitName> choose_emit(CompileOptions const& o) {
@@ -65,10 +70,10 @@ Result<EmitName> choose_emit(CompileOptions const& o) {
     if (o.dump > 0 && !o.emit.empty())
         return fail({"-d and --emit exclude each other", std::nullopt, {}});
     if (o.dump > 0) return dump_levels[o.dump - 1];
-    std::string_view const wanted = !o.emit.empty()            ? std::string_view(o.emit)
-                                    : o.output.ends_with(".o") ? "object"
-                                    : o.hook.name.empty()      ? "classic"
-                                                               : "ebpf";
+    std::string_view const wanted = !o.emit.empty() ? std::string_view(o.emit)
+                                    : o.several() || o.output.ends_with(".o") ? "object"
+                                    : o.hook.name.empty()                     ? "classic"
+                                                                              : "ebpf";
     std::string known;
     for (EmitName const& e : emit_names) {
         if (e.name == wanted) {
@@ -127,12 +132,35 @@ Json json_of(Input const& input, LinkType const& link, HookRow const* hook,
     return out;
 }
 
-// The chosen form as bytes.  `source`: the text that an object shows beside its instructions.
+std::string text_of(std::vector<std::byte> const& bytes) {
+    return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
+}
+
+// --priority and --chain.
+Result<backend::RunConfig> run_config(CompileOptions const& o, HookRow const& hook) {
+    backend::RunConfig config{.priority = o.priority};
+    bool const asked = !o.chain.empty() || config != backend::RunConfig{};
+    if (asked && hook.context != "xdp_md")
+        return fail({"--priority and --chain are for XDP", std::nullopt, {}});
+    if (o.chain.empty()) return config;
+    config.chain = 0;
+    for (std::string_view rest = o.chain; !rest.empty();) {
+        std::string_view const name = rest.substr(0, rest.find(','));
+        rest.remove_prefix(std::min(name.size() + 1, rest.size()));
+        ActionName const* const action = find_action(hook, name);
+        if (!action)
+            return fail({fmt::format("XDP has no action '{}'", escape(name)),
+                         std::nullopt,
+                         {{"--chain takes some of abort,drop,pass,tx,redirect", std::nullopt}}});
+        config.chain |= 1U << action->code;
+    }
+    return config;
+}
+
+// The chosen form as bytes.
 Result<std::string> produce(Emit emit, cbpf::Program const& classic, ebpf::Program const* extended,
-                            HookRow const* hook, Source const* source) {
-    auto const text_of = [](std::vector<std::byte> const& bytes) {
-        return std::string(reinterpret_cast<char const*>(bytes.data()), bytes.size());
-    };
+                            HookRow const* hook, backend::ObjectEntry const& entry,
+                            backend::RunConfig const& config) {
     switch (emit) {
         case Emit::listing:
             return cbpf::listing(classic);
@@ -149,7 +177,7 @@ Result<std::string> produce(Emit emit, cbpf::Program const& classic, ebpf::Progr
         case Emit::raw:
             return text_of(backend::raw(*extended));
         case Emit::object: {
-            auto const object = backend::object(*extended, *hook, source);
+            auto const object = backend::object(std::span(&entry, 1), *hook, config);
             if (!object) return fail(object.error());
             return text_of(*object);
         }
@@ -178,6 +206,49 @@ Exit write(std::string const& path, std::string const& bytes) {
     return written ? Exit::success : report(written.error());
 }
 
+// One object with a program for each filter.
+Exit run_several(CompileOptions const& o, translator::Options translation, int link_type) {
+    HookRow const& hook = row(translation.hook);
+    auto const filters = named_filters(o.filters, o.filter_file);
+    if (!filters) return report(filters.error());
+    auto const config = run_config(o, hook);
+    if (!config) return report(config.error());
+    std::vector<ebpf::Program> programs;
+    std::vector<Source> sources;
+    for (NamedFilter const& filter : *filters) {
+        auto const input = compile_text(o.input, filter.source, link_type, frontend::Context::live);
+        if (!input) return input.error();
+        translation.name = filter.name;
+        auto program = translator::translate(input->program, translation);
+        if (!program) return report(program.error(), input->source);
+        if (o.prove) {
+            Exit const proved =
+                prove_compiled(o.input, *input, link_type, &hook, &*program, translation);
+            if (proved != Exit::success) return proved;
+        }
+        if (!program->maps.empty()) program->maps[0].name = counters_name(filter.name);
+        programs.push_back(std::move(*program));
+        sources.push_back(
+            {filter.from_file ? filter.source.name : "<" + filter.name + ">", filter.source.text});
+    }
+    std::vector<backend::ObjectEntry> entries;
+    for (std::size_t i = 0; i < programs.size(); ++i)
+        entries.push_back({&programs[i], o.strip ? nullptr : &sources[i]});
+    auto const object = backend::object(entries, hook, *config);
+    return object ? write(o.output, text_of(*object)) : report(object.error());
+}
+
+// Why these options cannot go with several filters, if so.
+std::optional<Diagnostic> refuse_several(CompileOptions const& o, Emit emit) {
+    if (!o.input.words.empty() || !o.input.file.empty() || !o.input.cbpf.empty())
+        return Diagnostic{"a filter beside those of -f and --filters", std::nullopt, {}};
+    if (emit != Emit::object || o.json || o.hook.name == kernel_hook)
+        return Diagnostic{"-f and --filters are for objects",
+                          std::nullopt,
+                          {{"for example --hook xdp -f web='tcp port 80' -o f.o", std::nullopt}}};
+    return std::nullopt;
+}
+
 Exit run(CompileOptions const& o) {
     if (o.list_link_types) return list_link_types();
     auto const emit = choose_emit(o);
@@ -194,6 +265,8 @@ Exit run(CompileOptions const& o) {
             {"--prove is for programs that can be loaded",
              std::nullopt,
              {{"`tamis check` compares the kernel form with the kernel's own", std::nullopt}}});
+    if (o.several())
+        if (auto const refused = refuse_several(o, emit->emit)) return report(*refused);
     if (o.hook.name == kernel_hook) {
         auto const input = compile_input(o.input, link->number, frontend::Context::live);
         if (!input) return input.error();
@@ -207,6 +280,7 @@ Exit run(CompileOptions const& o) {
         if (!chosen) return report(chosen.error());
         translation = std::move(*chosen);
         hook = &row(translation.hook);
+        if (o.several()) return run_several(o, std::move(translation), link->number);
     }
 
     auto const input = compile_input(o.input, link->number,
@@ -231,8 +305,16 @@ Exit run(CompileOptions const& o) {
         auto const text = graph_text(*input, o.format);
         return text ? write(o.output, *text) : report(text.error());
     }
-    auto const bytes = produce(emit->emit, input->program, extended ? &*extended : nullptr, hook,
-                               o.strip ? nullptr : &input->source);
+    backend::RunConfig config;
+    if (hook) {
+        auto const chosen = run_config(o, *hook);
+        if (!chosen) return report(chosen.error());
+        config = *chosen;
+    }
+    Source const lines = line_source(o.input, input->source);
+    auto const bytes =
+        produce(emit->emit, input->program, extended ? &*extended : nullptr, hook,
+                {extended ? &*extended : nullptr, o.strip ? nullptr : &lines}, config);
     if (!bytes) return report(bytes.error(), input->source);
     return write(o.output, *bytes);
 }
@@ -262,6 +344,19 @@ Exit compile(std::vector<std::string> const& args) {
         ->check(CLI::IsMember({"text", "dot"}))
         ->capture_default_str();
     app.add_option("-o", o.output, "write to FILE, whole or not at all")->type_name("FILE");
+    app.add_option("-f", o.filters,
+                   "a program of its own for this filter; several of them make one object")
+        ->type_name("NAME=EXPR")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    app.add_option("--filters", o.filter_file, "more of them: one NAME=EXPR on each line of FILE")
+        ->type_name("FILE");
+    app.add_option("--priority", o.priority, "for libxdp: programs with smaller numbers run first")
+        ->type_name("N")
+        ->capture_default_str();
+    app.add_option("--chain", o.chain,
+                   "for libxdp: actions after which the next program runs; default: pass")
+        ->type_name("ACTION,...");
     app.add_flag("--strip", o.strip, "leave the filter's text out of an object");
     app.add_flag("--prove", o.prove, "write nothing that is not proved to be right");
     app.add_flag("--json", o.json, "print one JSON object");

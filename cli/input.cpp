@@ -97,6 +97,22 @@ Result<Context> parse_context(std::string const& name, Context otherwise) {
 
 std::string shown_name(std::string const& path) { return path == "-" ? "<stdin>" : path; }
 
+}  // namespace
+
+Result<Source> read_text(std::string const& path) {
+    auto text = read_all(path);
+    if (!text) return fail(text.error());
+    blank_comments(*text);
+    return Source{shown_name(path), std::move(*text)};
+}
+
+Source line_source(InputOptions const& options, Source const& source) {
+    bool const words = options.file.empty() && options.cbpf.empty();
+    return {words ? "<" + source.name + ">" : source.name, source.text};
+}
+
+namespace {
+
 Result<Source> read_source(InputOptions const& options) {
     bool const words = !options.words.empty();
     if (int{words} + int{!options.file.empty()} + int{!options.cbpf.empty()} > 1)
@@ -106,12 +122,7 @@ Result<Source> read_source(InputOptions const& options) {
         if (!text) return fail(text.error());
         return Source{shown_name(options.cbpf), std::move(*text)};
     }
-    if (!options.file.empty()) {
-        auto text = read_all(options.file);
-        if (!text) return fail(text.error());
-        blank_comments(*text);
-        return Source{shown_name(options.file), std::move(*text)};
-    }
+    if (!options.file.empty()) return read_text(options.file);
     return Source{"filter", fmt::format("{}", fmt::join(options.words, " "))};
 }
 
@@ -187,6 +198,14 @@ tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_ty
         input.program = std::move(*program);
         return input;
     }
+    return compile_text(options, std::move(input.source), link_type, context);
+}
+
+tl::expected<Input, Exit> compile_text(InputOptions const& options, Source source, int link_type,
+                                       Context context) {
+    auto const chosen = frontend_options(options, link_type, context);
+    if (!chosen) return tl::unexpected(report(chosen.error()));
+    Input input{std::move(source), {}, {}};
     auto compiled = frontend::compile(input.source.text, *chosen);
     if (!compiled) return tl::unexpected(report(compiled.error(), input.source));
     input.program = std::move(compiled->program);

@@ -44,6 +44,18 @@ struct Input {
     std::optional<frontend::Graph> graph{};  // of an optimised expression
 };
 
+// The bytes of a file, `-` is standard input; at most frontend::max_text of them.  # begins a
+// comment that is blanked out up to the end of its line, which leaves every column where it was.
+Result<Source> read_text(std::string const& path);
+
+// The source as line information names it: `<filter>` for words of the command line, else the file.
+Source line_source(InputOptions const& options, Source const& source);
+
+// Compiles an expression with the options but not from where they say.  Errors and warnings are
+// already reported when this returns; the exit code says what to end with.
+tl::expected<Input, Exit> compile_text(InputOptions const& options, Source source, int link_type,
+                                       frontend::Context context);
+
 // Reads and compiles what the options name.  Errors and warnings are already reported when this
 // returns; the exit code says what to end with.
 tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type,

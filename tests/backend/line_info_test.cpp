@@ -23,7 +23,7 @@ ebpf::Program program_of(std::vector<Span> const& spans) {
 }
 
 std::vector<LineInfo> records(std::string const& text, std::vector<Span> const& spans,
-                              std::string const& name = "filter") {
+                              std::string const& name = "<filter>") {
     Source const source{name, text};
     return line_info(program_of(spans), &source, {"int f()"});
 }
@@ -50,7 +50,7 @@ TEST(LineInfo, EveryFunctionHasItsOwnFirstRecord) {
     b.from({0, {0, 2}}).call(callee).exit();
     b.bind(callee).mov(r0, 0).exit();
     auto const program = test::finished(b, {}, {{"f", 0}, {"g", 2}});
-    Source const source{"filter", "ip"};
+    Source const source{"<filter>", "ip"};
     EXPECT_THAT(line_info(program, &source, {"f", "g"}),
                 testing::ElementsAre(LineInfo{0, "<filter>", "ip", 1, 1},
                                      LineInfo{2, "<filter>", "ip", 1, 1}));
@@ -62,7 +62,7 @@ TEST(LineInfo, NoRecordBeginsInsideAnInstruction) {
     b.from({0, {0, 2}}).load_imm64(r1, 5).from({1, {3, 5}}).exit();
     auto program = test::finished(b, {}, {{"f", 0}});
     program.origin[1] = {1, {3, 5}};
-    Source const source{"filter", "ip ip"};
+    Source const source{"<filter>", "ip ip"};
     EXPECT_THAT(line_info(program, &source, {"f"}),
                 testing::ElementsAre(LineInfo{0, "<filter>", "ip", 1, 1},
                                      LineInfo{2, "<filter>", "ip", 1, 4}));
