@@ -355,7 +355,7 @@ Exit prove_compiled(InputOptions const& options, Input const& input, int link_ty
     auto const context = hook ? frontend::Context::live : frontend::Context::dead;
     InputOptions plain = options;
     plain.unoptimised = plain.quiet = true;
-    auto const before = compile_input(plain, link_type, context);
+    auto const before = compile_text(plain, input.source, link_type, context);
     if (!before) return before.error();
     auto const formula = read_formula(plain, input.source, link_type, context);
     if (!formula) return formula.error();

@@ -137,6 +137,13 @@ class SeveralFilters(Objects):
                                          "-f", "dns=udp port 53"))
         self.assertEqual([program.get("map_ids", []) for program in programs.values()], [[], []])
 
+    def test_are_proved_one_by_one(self):
+        result = run(TAMIS, "compile", "--hook", "xdp", "--prove", "-o", os.path.join(self.folder, "f.o"),
+                     "-f", "web=tcp port 80", "-f", "ping=icmp")
+        if "without" in result.stderr:
+            self.skipTest("built without a solver")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+
     def test_refusals(self):
         for arguments, message in (
                 (["-f", "int=ip"], "'int' is a keyword of C"),
