@@ -465,12 +465,4 @@ Result<std::vector<std::byte>> object(std::span<ObjectEntry const> programs, Hoo
     return write(contents, hook, configs, license);
 }
 
-Result<std::vector<std::byte>> function_object(ObjectEntry const& entry, HookRow const& hook) {
-    Contents contents;
-    auto const end = static_cast<std::uint32_t>(entry.program->insns.size());
-    append(contents.text, *entry.program, lines_of(entry, hook.context), 0, end, {0, 0, 0});
-    contents.maps = entry.program->maps;
-    return write(contents, hook, {}, {});
-}
-
 }  // namespace tamis::backend

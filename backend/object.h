@@ -37,11 +37,6 @@ Result<std::vector<std::byte>> object(std::span<ObjectEntry const> entries, Hook
 Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow const& hook,
                                       Source const* source = nullptr);
 
-// An object for bpf_linker (`bpftool gen object`) to join with others that call its one function:
-// the program's entry as a global function in .text.  No license: the program that calls it has
-// one.
-Result<std::vector<std::byte>> function_object(ObjectEntry const& entry, HookRow const& hook);
-
 // The program's instructions as 8-byte little-endian records, as they would be loaded.
 std::vector<std::byte> raw(ebpf::Program const& program);
 
