@@ -37,6 +37,8 @@ constexpr Member xdp_md[] = {
     {"data", 0, 4}, {"data_end", 4, 4}, {"data_meta", 8, 4}, {"ingress_ifindex", 12, 4},
     {"rx_queue_index", 16, 4}, {"egress_ifindex", 20, 4},
 };
+// Pointers in the kernel's own struct.
+constexpr Member nf_ctx[] = {{"state", 0, 8}, {"skb", 8, 8}};
 // clang-format on
 
 struct Context {
@@ -44,7 +46,8 @@ struct Context {
     std::uint32_t size;
     std::span<Member const> members;
 };
-constexpr Context contexts[] = {{"__sk_buff", 192, sk_buff}, {"xdp_md", 24, xdp_md}};
+constexpr Context contexts[] = {
+    {"__sk_buff", 192, sk_buff}, {"xdp_md", 24, xdp_md}, {"bpf_nf_ctx", 16, nf_ctx}};
 
 // libbpf's writer.  Ids of types are ints; after the first failure every id is that error.
 class Types {
@@ -68,13 +71,17 @@ class Types {
         if (!error_)
             note(btf__add_field(btf_.get(), name.c_str(), type, 8 * byte_offset, /*bit_size=*/0));
     }
-    int prototype(int returns, char const* parameter, int type) {
+    struct Parameter {
+        char const* name;
+        int type;
+    };
+    int prototype(int returns, std::initializer_list<Parameter> parameters) {
         int const id = note(error_ ? -error_ : btf__add_func_proto(btf_.get(), returns));
-        if (!error_) note(btf__add_func_param(btf_.get(), parameter, type));
+        for (Parameter const& p : parameters)
+            if (!error_) note(btf__add_func_param(btf_.get(), p.name, p.type));
         return id;
     }
-    int function(std::string const& name, bool global, int prototype) {
-        auto const linkage = global ? BTF_FUNC_GLOBAL : BTF_FUNC_STATIC;
+    int function(std::string const& name, btf_func_linkage linkage, int prototype) {
         return note(error_ ? -error_ : btf__add_func(btf_.get(), name.c_str(), linkage, prototype));
     }
     int variable(std::string const& name, int type) {
@@ -180,6 +187,36 @@ int map_variable(Types& types, Basics const& basic, ebpf::MapSpec const& map, in
     return types.variable(map.name, definition);
 }
 
+// Declarations of kernel functions (kernel/bpf/helpers.c, net/core/filter.c).  The loader compares
+// kinds of types with the kernel's, so pointers lead to structs, whose members nobody asks for.
+int declare(Types& types, Basics const& basic, ebpf::Kfunc kfunc) {
+    auto const structure = [&](char const* name) {
+        return types.pointer(types.structure(name, 0));
+    };
+    auto const proto = [&]() -> int {
+        switch (kfunc) {
+            case ebpf::Kfunc::dynptr_from_skb: {
+                int const skb = structure("__sk_buff"), to = structure("bpf_dynptr");
+                return types.prototype(basic.i32,
+                                       {{"s", skb}, {"flags", basic.u64}, {"ptr__uninit", to}});
+            }
+            case ebpf::Kfunc::dynptr_slice: {
+                int const from = structure("bpf_dynptr"), bytes = types.pointer(0);
+                return types.prototype(bytes, {{"p", from},
+                                               {"offset", basic.u32},
+                                               {"buffer__opt", bytes},
+                                               {"buffer__szk", basic.u32}});
+            }
+            case ebpf::Kfunc::dynptr_size: {
+                int const of = structure("bpf_dynptr");
+                return types.prototype(basic.u32, {{"p", of}});
+            }
+        }
+        return 0;
+    };
+    return types.function(std::string(name_of(kfunc)), BTF_FUNC_EXTERN, proto());
+}
+
 // .BTF.ext: a header of 24 bytes, then function records, then line records; both kinds are grouped
 // by code section.  libbpf warns about every program that has function records and no line.
 class Ext {
@@ -243,7 +280,7 @@ std::string declaration(std::string_view function, std::string_view context) {
 
 namespace {
 
-// .maps, .xdp_run_config and license.
+// .maps, .ksyms, .xdp_run_config and license.
 void add_data_sections(Types& types, Basics const& basic, Typed const& object) {
     std::vector<Types::Variable> maps;
     std::map<std::string_view, int> values;  // maps share them
@@ -253,6 +290,11 @@ void add_data_sections(Types& types, Basics const& basic, Typed const& object) {
         maps.push_back({map_variable(types, basic, map, at->second), map_definition_size});
     }
     if (!maps.empty()) types.data_section(".maps", maps);
+
+    std::vector<Types::Variable> kernel;
+    for (ebpf::Kfunc const kfunc : object.kfuncs)
+        kernel.push_back({declare(types, basic, kfunc), 0});
+    if (!kernel.empty()) types.data_section(".ksyms", kernel);
 
     std::vector<Types::Variable> run_configs;
     for (Settings const& s : object.run_configs)
@@ -276,7 +318,7 @@ Result<TypeSections> type_sections(Typed const& object) {
         .chr = types.int_type("char", 1, BTF_INT_SIGNED),
     };
     int const pointer = types.pointer(context_type(types, basic, object.context));
-    int const prototype = types.prototype(basic.i32, "ctx", pointer);
+    int const prototype = types.prototype(basic.i32, {{"ctx", pointer}});
 
     Ext ext;
     FileNames files(types);
@@ -284,7 +326,8 @@ Result<TypeSections> type_sections(Typed const& object) {
         ext.section(types.text(std::string(section.name)), section.functions.size(),
                     section.lines.size());
         for (PlacedFunction const& f : section.functions) {
-            int const type = types.function(f.name, f.scope != Scope::local, prototype);
+            auto const linkage = f.scope == Scope::local ? BTF_FUNC_STATIC : BTF_FUNC_GLOBAL;
+            int const type = types.function(f.name, linkage, prototype);
             ext.function(f.begin, static_cast<std::uint32_t>(type));
         }
         for (LineInfo const& l : section.lines)

@@ -61,6 +61,7 @@ inline constexpr std::uint32_t map_definition_size = 32;
 struct Typed {
     std::vector<CodeSection> code;
     std::span<ebpf::MapSpec const> maps;
+    std::span<ebpf::Kfunc const> kfuncs;
     std::span<Settings const> run_configs;
     std::string_view context, license;
 };

@@ -35,6 +35,10 @@ bool loads_map(ebpf::Insn const& insn) {
            insn.src == static_cast<std::uint8_t>(ebpf::Pseudo::map_index);
 }
 
+bool calls_kernel(ebpf::Insn const& insn) {
+    return insn.code == 0x85 && insn.src == static_cast<unsigned>(ebpf::Callee::kfunc);
+}
+
 bool calls_function(ebpf::Insn const& insn) {
     return insn.code == 0x85 && insn.src == static_cast<std::uint8_t>(ebpf::Callee::local);
 }
@@ -173,7 +177,8 @@ struct Code {
     std::vector<LineInfo> lines;
     struct Reference {
         std::uint32_t insn;
-        std::optional<std::uint32_t> map;  // index of the map; none: a call into .text
+        enum class To : std::uint8_t { map, text, kfunc } to;
+        std::uint32_t index = 0;  // of the map or the kernel function
     };
     std::vector<Reference> references;
 };
@@ -184,6 +189,7 @@ std::uint32_t size_of(Code const& code) { return static_cast<std::uint32_t>(code
 struct Contents {
     Code entries, text;
     std::vector<ebpf::MapSpec> maps;
+    std::vector<ebpf::Kfunc> kfuncs;  // that they call
 };
 
 // Where parts of a program go: `text` is the index of its first static function's instruction,
@@ -211,7 +217,8 @@ void append(Code& code, ebpf::Program const& program, std::vector<LineInfo> cons
         if (loads_map(insn)) {
             auto const map = static_cast<std::uint32_t>(insn.imm);
             assert(map < program.maps.size());
-            code.references.push_back({i - begin + base, placement.maps_at + map});
+            code.references.push_back(
+                {i - begin + base, Code::Reference::To::map, placement.maps_at + map});
             insn.src = 0;
             insn.imm = 0;
         } else if (calls_function(insn)) {
@@ -220,10 +227,15 @@ void append(Code& code, ebpf::Program const& program, std::vector<LineInfo> cons
             auto const target = static_cast<std::int64_t>(i) + 1 + insn.imm;
             if (target < begin || target >= end) {
                 assert(target >= placement.text);
-                code.references.push_back({i - begin + base, std::nullopt});
+                code.references.push_back({i - begin + base, Code::Reference::To::text});
                 insn.imm =
                     static_cast<std::int32_t>(target - placement.text + placement.text_at - 1);
             }
+        } else if (calls_kernel(insn)) {
+            code.references.push_back({i - begin + base, Code::Reference::To::kfunc,
+                                       static_cast<std::uint32_t>(insn.imm)});
+            insn.src = static_cast<std::uint8_t>(ebpf::Callee::local) & 15;
+            insn.imm = -1;
         }
         if (ebpf::is_ld_imm64(insn)) ++i;
     }
@@ -289,12 +301,37 @@ void add_functions(Symbols& symbols, Code const& code, std::uint16_t section, un
     }
 }
 
-std::vector<Elf64_Rel> relocations(Code const& code, std::uint32_t first_map, std::uint32_t text) {
+// Symbols that references lead to: .text, the first map, the first kernel function.
+struct Targets {
+    std::uint32_t text = 0, first_map = 0;
+    std::vector<std::uint32_t> kfuncs;  // by the function's number
+};
+
+std::vector<Elf64_Rel> relocations(Code const& code, Targets const& targets) {
+    using To = Code::Reference::To;
     std::vector<Elf64_Rel> out;
     for (Code::Reference const& r : code.references) {
-        std::uint64_t const symbol = r.map ? first_map + *r.map : text;
-        out.push_back(
-            {8 * std::uint64_t{r.insn}, symbol << 32 | (r.map ? reloc_load : reloc_call)});
+        std::uint64_t const symbol = r.to == To::map    ? targets.first_map + r.index
+                                     : r.to == To::text ? targets.text
+                                                        : targets.kfuncs[r.index];
+        out.push_back({8 * std::uint64_t{r.insn},
+                       symbol << 32 | (r.to == To::map ? reloc_load : reloc_call)});
+    }
+    return out;
+}
+
+// The kernel functions that the programs call, in the order of their numbers.
+std::vector<ebpf::Kfunc> called_kfuncs(std::span<ObjectEntry const> programs) {
+    std::vector<ebpf::Kfunc> out;
+    for (std::int32_t number = 0; number < ebpf::kfunc_count; ++number) {
+        auto const calls = [&](ebpf::Insn const& insn) {
+            return calls_kernel(insn) && insn.imm == number;
+        };
+        if (std::any_of(programs.begin(), programs.end(), [&](ObjectEntry const& entry) {
+                auto const& insns = entry.program->insns;
+                return std::any_of(insns.begin(), insns.end(), calls);
+            }))
+            out.push_back(static_cast<ebpf::Kfunc>(number));
     }
     return out;
 }
@@ -353,12 +390,16 @@ class ObjectWriter {
         type_section(".BTF", std::move(types.btf));
         type_section(".BTF.ext", std::move(types.ext));
 
-        if (text_ != 0) text_symbol_ = symbols_.add({}, STB_LOCAL, STT_SECTION, text_, 0, 0);
+        if (text_ != 0) targets_.text = symbols_.add({}, STB_LOCAL, STT_SECTION, text_, 0, 0);
         add_functions(symbols_, contents_.text, text_, STB_LOCAL);
         add_functions(symbols_, contents_.text, text_, STB_GLOBAL);
         add_functions(symbols_, contents_.entries, entries_, STB_GLOBAL);
-        first_map_ = static_cast<std::uint32_t>(symbols_.all().size());
+        targets_.first_map = static_cast<std::uint32_t>(symbols_.all().size());
         for (Data const* data : {&map_data, &config_data, &license_data}) add_variables(*data);
+        targets_.kfuncs.resize(ebpf::kfunc_count);
+        for (ebpf::Kfunc const kfunc : contents_.kfuncs)
+            targets_.kfuncs[static_cast<std::size_t>(kfunc)] =
+                symbols_.add(name_of(kfunc), STB_GLOBAL, STT_NOTYPE, SHN_UNDEF, 0, 0);
         write_tables(entry_section);
         return elf_.finish();
     }
@@ -408,7 +449,7 @@ class ObjectWriter {
                                                 .info = symbols_.locals()},
                                                symbols_.all());
         auto const add = [&](std::string const& name, Code const& code, std::uint16_t target) {
-            auto& list = relocations_.emplace_back(relocations(code, first_map_, text_symbol_));
+            auto& list = relocations_.emplace_back(relocations(code, targets_));
             if (list.empty()) return;
             elf_.add({.name = name,
                       .type = SHT_REL,
@@ -428,12 +469,12 @@ class ObjectWriter {
     Symbols symbols_;
     std::list<std::vector<Elf64_Rel>> relocations_;
     std::uint16_t text_ = 0, entries_ = 0;
-    std::uint32_t text_symbol_ = 0, first_map_ = 0;
+    Targets targets_;
 };
 
 Result<Bytes> write(Contents const& contents, HookRow const& hook,
                     std::vector<Settings> const& configs, std::string_view license_words) {
-    Typed typed{{}, contents.maps, configs, hook.context, license_words};
+    Typed typed{{}, contents.maps, contents.kfuncs, configs, hook.context, license_words};
     auto const add = [&](std::string_view name, Code const& code) {
         if (!code.insns.empty()) typed.code.push_back({name, code.functions, code.lines});
     };
@@ -459,6 +500,7 @@ Result<std::vector<std::byte>> object(std::span<ObjectEntry const> programs, Hoo
     assert(!programs.empty());
     Contents contents;
     for (ObjectEntry const& entry : programs) append(contents, entry, hook.context);
+    contents.kfuncs = called_kfuncs(programs);
     std::vector<Settings> configs;
     // libbpf mentions a section that it does not know at every load, so the default stays unsaid.
     if (run_config != RunConfig{}) configs = run_configs(contents.entries, run_config);

@@ -146,6 +146,10 @@ Builder& Builder::call(Helper helper) {
     return emit(make_insn(call_code, 0, u(Callee::helper), 0, static_cast<std::int32_t>(helper)));
 }
 
+Builder& Builder::call(Kfunc function) {
+    return emit(make_insn(call_code, 0, u(Callee::kfunc), 0, static_cast<std::int32_t>(function)));
+}
+
 Builder& Builder::call(Label function) {
     return emit_jump(make_insn(call_code, 0, u(Callee::local)), function);
 }

@@ -66,6 +66,7 @@ class Builder {
     Builder& jump32(Cond cond, Reg dst, Operand src, Label target);  // 32-bit comparison
     Builder& jump(Label target);
     Builder& call(Helper helper);
+    Builder& call(Kfunc function);
     Builder& call(Label function);  // a function of this program
     Builder& exit();
 

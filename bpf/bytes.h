@@ -22,4 +22,11 @@ constexpr void store_be(std::span<std::uint8_t> bytes, std::size_t at, unsigned 
         bytes[at + i] = static_cast<std::uint8_t>(value >> (8 * (size - 1 - i)));
 }
 
+// The low `size` (2 or 4) bytes of `value` the other way round; the rest is gone.
+constexpr std::uint32_t reversed(std::uint32_t value, unsigned size) {
+    std::uint32_t out = 0;
+    for (unsigned i = 0; i < size; ++i) out = out << 8 | (value >> (8 * i) & 0xff);
+    return out;
+}
+
 }  // namespace tamis

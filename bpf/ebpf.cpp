@@ -161,6 +161,18 @@ AtomicOp const* find_atomic(std::int32_t imm) {
     return find(atomic_ops(), static_cast<Atomic>(imm));
 }
 
+std::string_view name_of(Kfunc function) {
+    switch (function) {
+        case Kfunc::dynptr_from_skb:
+            return "bpf_dynptr_from_skb";
+        case Kfunc::dynptr_slice:
+            return "bpf_dynptr_slice";
+        case Kfunc::dynptr_size:
+            return "bpf_dynptr_size";
+    }
+    return {};
+}
+
 bool known(std::span<Insn const> insns) {
     if (insns.empty()) return false;
     Insn const& insn = insns[0];

@@ -173,7 +173,9 @@ std::string call_text(Insn const& insn, Program const* program) {
             if (Function const* function = callee(insn, program))
                 return fmt::format("call {}", function->name);
             return fmt::format("call pc{:+d}", insn.imm);
-        case Callee::kfunc:  // its name is in the kernel's BTF
+        case Callee::kfunc:  // in a program that a kernel holds, the name is in that kernel's BTF
+            if (program != nullptr && insn.imm >= 0 && insn.imm < kfunc_count)
+                return fmt::format("call {}", name_of(static_cast<Kfunc>(insn.imm)));
             return fmt::format("call kernel-function#{}", insn.imm);
     }
     return "";

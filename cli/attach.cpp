@@ -60,7 +60,8 @@ Result<runtime::Direction> parse_direction(std::string const& name) {
 
 Result<Attachment> attach_at(AttachOptions const& o, Hook hook, LoadedProgram const& program) {
     switch (hook) {
-        case Hook::xdp: {
+        case Hook::xdp:
+        case Hook::xdp_frags: {
             auto const mode = parse_mode(o.mode);
             if (!mode) return fail(mode.error());
             auto attached = runtime::attach_xdp(program, o.interface, *mode);
@@ -77,6 +78,17 @@ Result<Attachment> attach_at(AttachOptions const& o, Hook hook, LoadedProgram co
         }
         case Hook::tc_ingress:
         case Hook::tc_egress:
+        case Hook::tc_action:
+        case Hook::cgroup_ingress:
+        case Hook::cgroup_egress:
+        case Hook::lwt_in:
+        case Hook::lwt_out:
+        case Hook::lwt_xmit:
+        case Hook::netfilter_prerouting:
+        case Hook::netfilter_input:
+        case Hook::netfilter_forward:
+        case Hook::netfilter_output:
+        case Hook::netfilter_postrouting:
             return fail({fmt::format("attaching at {} is not supported yet", row(hook).name),
                          std::nullopt,
                          {{"compile an object with -o and load it with tc", std::nullopt}}});

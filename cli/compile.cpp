@@ -56,7 +56,7 @@ constexpr EmitName dump_levels[] = {
 struct CompileOptions {
     InputOptions input;
     HookOptions hook;
-    std::string link_type = "EN10MB", emit, format = "text", output, filter_file, chain;
+    std::string link_type, emit, format = "text", output, filter_file, chain;
     std::vector<std::string> filters;
     std::uint32_t priority = backend::RunConfig{}.priority;
     int dump = 0;
@@ -92,11 +92,21 @@ Result<EmitName> choose_emit(CompileOptions const& o) {
                  {{"--emit takes " + known, std::nullopt}}});
 }
 
-Result<LinkType> choose_link_type(std::string const& name) {
-    if (LinkType const* type = find_link_type(name)) return *type;
-    return fail({fmt::format("unknown link type '{}'", escape(name)),
-                 std::nullopt,
-                 {{"-L lists the link types", std::nullopt}}});
+// What -y names, or what packets at the hook begin with.
+Result<LinkType> choose_link_type(std::string const& name, HookRow const* hook) {
+    if (name.empty()) return *find_link_type(hook ? default_link_type(*hook) : en10mb);
+    LinkType const* type = find_link_type(name);
+    if (!type)
+        return fail({fmt::format("unknown link type '{}'", escape(name)),
+                     std::nullopt,
+                     {{"-L lists the link types", std::nullopt}}});
+    bool const is_ip =
+        type->number == dlt_raw || type->number == dlt_ipv4 || type->number == dlt_ipv6;
+    if (hook && hook->start == Start::network && !is_ip)
+        return fail({fmt::format("no link type '{}' at hook {}", type->name, hook->name),
+                     std::nullopt,
+                     {{"packets begin with the IP header there, link type RAW", std::nullopt}}});
+    return *type;
 }
 
 Exit list_link_types() {
@@ -216,7 +226,8 @@ Exit run_several(CompileOptions const& o, translator::Options translation, int l
     std::vector<ebpf::Program> programs;
     std::vector<Source> sources;
     for (NamedFilter const& filter : *filters) {
-        auto const input = compile_text(o.input, filter.source, link_type, frontend::Context::live);
+        auto const input = compile_text(o.input, filter.source, link_type, frontend::Context::live,
+                                        hook.vlan == VlanTag::packet);
         if (!input) return input.error();
         translation.name = filter.name;
         auto program = translator::translate(input->program, translation);
@@ -253,8 +264,6 @@ Exit run(CompileOptions const& o) {
     if (o.list_link_types) return list_link_types();
     auto const emit = choose_emit(o);
     if (!emit) return report(emit.error());
-    auto const link = choose_link_type(o.link_type);
-    if (!link) return report(link.error());
     bool const to_stdout = o.output.empty() || o.output == "-";
     if (emit->binary && to_stdout && !o.json && isatty(STDOUT_FILENO))
         return report({"not writing an object to a terminal",
@@ -267,24 +276,27 @@ Exit run(CompileOptions const& o) {
              {{"`tamis check` compares the kernel form with the kernel's own", std::nullopt}}});
     if (o.several())
         if (auto const refused = refuse_several(o, emit->emit)) return report(*refused);
-    if (o.hook.name == kernel_hook) {
+    HookRow const* hook = nullptr;
+    translator::Options translation;
+    bool const as_kernel = o.hook.name == kernel_hook;
+    if (!o.hook.name.empty() && !as_kernel) {
+        auto chosen = o.hook.resolve();
+        if (!chosen) return report(chosen.error());
+        translation = std::move(*chosen);
+        hook = &row(translation.hook);
+    }
+
+    auto const link = choose_link_type(o.link_type, hook);
+    if (!link) return report(link.error());
+    if (o.several()) return run_several(o, std::move(translation), link->number);
+    if (as_kernel) {
         auto const input = compile_input(o.input, link->number, frontend::Context::live);
         if (!input) return input.error();
         auto const bytes = kernel_form(*input, o.hook, emit->name, o.json);
         return bytes ? write(o.output, *bytes) : report(bytes.error(), input->source);
     }
-    HookRow const* hook = nullptr;
-    translator::Options translation;
-    if (!o.hook.name.empty()) {
-        auto chosen = o.hook.resolve();
-        if (!chosen) return report(chosen.error());
-        translation = std::move(*chosen);
-        hook = &row(translation.hook);
-        if (o.several()) return run_several(o, std::move(translation), link->number);
-    }
-
-    auto const input = compile_input(o.input, link->number,
-                                     hook ? frontend::Context::live : frontend::Context::dead);
+    auto const input = hook ? compile_input(o.input, link->number, *hook)
+                            : compile_input(o.input, link->number, frontend::Context::dead);
     if (!input) return input.error();
     std::optional<ebpf::Program> extended;
     if (hook) {
@@ -326,9 +338,11 @@ Exit compile(std::vector<std::string> const& args) {
     CLI::App app{"Compiles a tcpdump expression.", "tamis compile"};
     o.input.add_to(app);
     o.hook.add_to(app);
-    app.add_option("-y", o.link_type, "link type, by name or number")
-        ->type_name("DLT")
-        ->capture_default_str();
+    app.add_option(
+           "-y", o.link_type,
+           "link type, by name or number; default: EN10MB, or RAW where packets at the hook "
+           "begin with the IP header")
+        ->type_name("DLT");
     app.add_flag("-L", o.list_link_types, "list the link types");
     app.add_flag("-d", o.dump,
                  "print classic BPF as tcpdump does: -d listing, -dd C, -ddd decimal");

@@ -77,6 +77,9 @@ void HookOptions::add_to(CLI::App& app) {
     app.add_option("--match", match, "action for a packet that matches")->type_name("ACTION");
     app.add_option("--no-match", no_match, "action for one that does not")->type_name("ACTION");
     app.add_flag("--no-stats", no_stats, "leave the counters out");
+    app.add_flag("--linear", linear,
+                 "take what lies outside of a packet's linear part for missing: shorter code");
+    app.add_flag("--no-perfmon", no_perfmon, "a program that loads without CAP_PERFMON");
 }
 
 Result<translator::Options> HookOptions::resolve() const {
@@ -96,8 +99,11 @@ Result<translator::Options> HookOptions::resolve() const {
             {"the same action either way and no counters: such a filter does nothing",
              std::nullopt,
              {{"name another --match or --no-match, or leave --no-stats out", std::nullopt}}});
-    return translator::Options{
-        .hook = hook->hook, .match = *on_match, .no_match = *otherwise, .stats = !no_stats};
+    return translator::Options{.hook = hook->hook,
+                               .match = *on_match,
+                               .no_match = *otherwise,
+                               .shape = {.linear = linear, .no_perfmon = no_perfmon},
+                               .stats = !no_stats};
 }
 
 }  // namespace tamis::cli

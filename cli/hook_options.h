@@ -15,7 +15,7 @@ namespace tamis::cli {
 struct HookOptions {
     std::string name;             // --hook
     std::string match, no_match;  // actions; empty: the row's default
-    bool no_stats = false;
+    bool no_stats = false, linear = false, no_perfmon = false;
 
     void add_to(CLI::App& app);
     // The row, actions with their arguments, and counters; an error names what the hook takes.

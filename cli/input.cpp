@@ -167,13 +167,14 @@ void InputOptions::add_to(CLI::App& app) {
 namespace {
 
 Result<frontend::Options> frontend_options(InputOptions const& options, int link_type,
-                                           Context context) {
+                                           Context context, bool tags_in_packet) {
     auto const netmask = parse_netmask(options.netmask);
     if (!netmask) return fail(netmask.error());
     auto const chosen = parse_context(options.context, context);
     if (!chosen) return fail(chosen.error());
     return frontend::Options{.link_type = link_type,
                              .context = *chosen,
+                             .tags_in_packet = tags_in_packet,
                              .snaplen = options.snaplen,
                              .netmask = *netmask,
                              .optimise = !options.unoptimised,
@@ -184,12 +185,10 @@ Result<frontend::Options> frontend_options(InputOptions const& options, int link
 
 }  // namespace
 
-tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type,
-                                        Context context) {
+tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type, Context context,
+                                        bool tags_in_packet) {
     auto source = read_source(options);
     if (!source) return tl::unexpected(report(source.error()));
-    auto const chosen = frontend_options(options, link_type, context);
-    if (!chosen) return tl::unexpected(report(chosen.error()));
 
     Input input{std::move(*source), {}, {}, {}};
     if (!options.cbpf.empty()) {
@@ -198,12 +197,12 @@ tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_ty
         input.program = std::move(*program);
         return input;
     }
-    return compile_text(options, std::move(input.source), link_type, context);
+    return compile_text(options, std::move(input.source), link_type, context, tags_in_packet);
 }
 
 tl::expected<Input, Exit> compile_text(InputOptions const& options, Source source, int link_type,
-                                       Context context) {
-    auto const chosen = frontend_options(options, link_type, context);
+                                       Context context, bool tags_in_packet) {
+    auto const chosen = frontend_options(options, link_type, context, tags_in_packet);
     if (!chosen) return tl::unexpected(report(chosen.error()));
     Input input{std::move(source), {}, {}};
     auto compiled = frontend::compile(input.source.text, *chosen);
@@ -218,10 +217,15 @@ tl::expected<Input, Exit> compile_text(InputOptions const& options, Source sourc
     return input;
 }
 
+tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type,
+                                        HookRow const& hook) {
+    return compile_input(options, link_type, Context::live, hook.vlan == VlanTag::packet);
+}
+
 tl::expected<frontend::Formula, Exit> read_formula(InputOptions const& options,
                                                    Source const& source, int link_type,
-                                                   Context context) {
-    auto const chosen = frontend_options(options, link_type, context);
+                                                   Context context, bool tags_in_packet) {
+    auto const chosen = frontend_options(options, link_type, context, tags_in_packet);
     if (!chosen) return tl::unexpected(report(chosen.error()));
     auto formula = frontend::formula(source.text, *chosen);
     if (!formula) return tl::unexpected(report(formula.error(), source));

@@ -25,7 +25,8 @@ enum class Context : std::uint8_t { dead, savefile, live };
 struct Options {
     int link_type = en10mb;
     Context context = Context::dead;
-    std::uint32_t snaplen = 262144;          // what a match returns, in bytes
+    bool tags_in_packet = false;     // of live packets: nobody has taken the outer VLAN tag out
+    std::uint32_t snaplen = 262144;  // what a match returns, in bytes
     std::optional<std::uint32_t> netmask{};  // for `ip broadcast`, host order
     bool optimise = true;
     unsigned protochain_max = 8;   // headers that `protochain` goes through

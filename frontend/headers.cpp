@@ -128,7 +128,8 @@ bool Headers::vlan() {
     bool const wlan = on(TypeRule::wlan) && at().type->before != Before::ppi;
     if (!on(TypeRule::ethernet) && !wlan) return not_here();
     bool const outermost = at().vlan_depth == 0 && !at().tunnelled;
-    bool const stripped = c_.options.context == Context::live && c_.options.link_type == en10mb &&
+    bool const stripped = c_.options.context == Context::live &&
+                          !c_.options.tags_in_packet && c_.options.link_type == en10mb &&
                           at().type->number == en10mb;
     if (outermost && stripped) {
         if (!vlan_in_metadata()) return false;

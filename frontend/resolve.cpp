@@ -89,7 +89,10 @@ bool Resolver::fits_layers(ast::Node const& node) {
                      fmt::format("what a packet carries is not known on link type {}", link_name()),
                      "there only len, less, greater, byte and ether[...] make sense");
     return error(node.span,
-                 fmt::format("there is no '{}' on link type {}", text(node.span), link_name()));
+                 fmt::format("there is no '{}' on link type {}", text(node.span), link_name()),
+                 c_.at.type->rule == TypeRule::version
+                     ? std::vector<Note>{{"packets begin with the IP header there", std::nullopt}}
+                     : std::vector<Note>{});
 }
 
 bool Resolver::chain(ast::Chain const& chain, bool only_ids) {

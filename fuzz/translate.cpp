@@ -37,7 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
         if (auto const translated = translator::translate(program, options)) valid(*translated);
     }
     for (auto const& engine :
-         {verify::socket_form_interpreter(), verify::direct_form_interpreter()}) {
+         {verify::interpreter(Hook::socket), verify::interpreter(Hook::xdp),
+          verify::interpreter(Hook::tc_ingress), verify::interpreter(Hook::netfilter_input)}) {
         auto const prepared = engine->prepare(program);
         if (!prepared) std::abort();
         if (!*prepared) continue;

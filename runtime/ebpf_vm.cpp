@@ -44,6 +44,7 @@ void store_le(std::span<std::uint8_t> bytes, u64 value) {
 
 namespace region {
 constexpr u64 context = 1, packet = 2;
+constexpr u64 skb = 4;         // struct sk_buff; nothing to read there
 constexpr u64 map = 3;         // handles for map_lookup_elem; nothing to read there
 constexpr u64 stack = 16;      // one region per frame
 constexpr u64 map_value = 32;  // one region per map, in which a value is 2^24 apart from the next
@@ -79,32 +80,9 @@ struct Frame {
     std::size_t return_to = 0;
 };
 
-// ---- The context ----
-
-// A 32-bit field whose value the packet's metadata give.
-struct Field {
-    s64 offset;
-    cbpf::Anc value;
-    bool network_order = false;  // a 16-bit value, most significant byte first
-};
-
-// clang-format off
-constexpr Field sk_buff_fields[] = {
-    {4,  cbpf::Anc::pkttype},
-    {8,  cbpf::Anc::mark},
-    {12, cbpf::Anc::queue},
-    {16, cbpf::Anc::protocol, true},
-    {20, cbpf::Anc::vlan_tag_present},
-    {24, cbpf::Anc::vlan_tag},
-    {28, cbpf::Anc::vlan_tpid, true},
-    {40, cbpf::Anc::ifindex},
-    {68, cbpf::Anc::rxhash},
-};
-constexpr Field xdp_fields[] = {
-    {12, cbpf::Anc::ifindex},
-    {16, cbpf::Anc::queue},
-};
-// clang-format on
+constexpr s64 nf_ctx_skb = 8;  // struct bpf_nf_ctx
+// What the kernel keeps in a struct bpf_dynptr is its own; ours holds this, to be recognised.
+constexpr u64 dynptr_bytes = 16, dynptr_mark = 0x64796e;
 
 // Return values of helpers: negated errno values of linux/errno.h.
 constexpr u64 failed(s64 error) { return static_cast<u64>(-error); }
@@ -215,7 +193,8 @@ class Machine {
     }
 
     std::span<std::uint8_t const> readable(u64 at) {
-        return region_of(at) == region::packet ? packet_.bytes : writable(at);
+        if (region_of(at) != region::packet) return writable(at);
+        return packet_.bytes.first(linear_size());
     }
 
     // Where an address is in the span that the two functions above give for it.
@@ -235,7 +214,7 @@ class Machine {
     [[nodiscard]] std::string place_name(u64 at) const {
         u64 const where = region_of(at);
         if (where == region::context) return "the context";
-        if (where == region::packet) return fmt::format("a packet of {}", packet_.bytes.size());
+        if (where == region::packet) return fmt::format("a packet of {}", linear_size());
         if (where >= region::stack && where < region::map_value) return "the stack";
         return is_map_value(at) ? "a map value" : "no memory";
     }
@@ -286,26 +265,30 @@ class Machine {
 
     [[nodiscard]] u32 metadata(cbpf::Anc number) const { return packet_.ancillary[u(number) / 4]; }
 
+    [[nodiscard]] u64 linear_size() const {
+        return std::min<u64>(packet_.linear.value_or(packet_.bytes.size()), packet_.bytes.size());
+    }
+
     // The kernel turns the 32-bit fields data and data_end into whole pointers.
     [[nodiscard]] std::optional<u64> packet_pointer(s64 offset) const {
-        if (hook_.hook == Hook::socket) return std::nullopt;
+        if (hook_.access != Access::pointer) return std::nullopt;
         if (offset == hook_.fields.data) return address(region::packet);
-        if (offset == hook_.fields.data_end) return address(region::packet, packet_.bytes.size());
+        if (offset == hook_.fields.data_end) return address(region::packet, linear_size());
         return std::nullopt;
     }
 
     [[nodiscard]] std::optional<u32> context_field(s64 offset) const {
-        if (offset == hook_.fields.len) return packet_.length;
-        std::span<Field const> const fields =
-            is_xdp_ ? std::span<Field const>(xdp_fields) : std::span<Field const>(sk_buff_fields);
-        auto const at = std::find_if(fields.begin(), fields.end(),
-                                     [&](Field const& f) { return f.offset == offset; });
-        if (at == fields.end()) return std::nullopt;
-        u32 const value = metadata(at->value);
+        if (hook_.fields.len >= 0 && offset == hook_.fields.len) return packet_.length;
+        auto const at = std::find_if(hook_.metadata.begin(), hook_.metadata.end(),
+                                     [&](Metadata const& m) { return m.offset == offset; });
+        if (at == hook_.metadata.end()) return std::nullopt;
+        u32 const value = metadata(at->number);
         return at->network_order ? static_cast<u32>(swap_bytes(value, 16)) : value;
     }
 
     u64 load_context(s64 offset, unsigned size) {
+        if (hook_.access == Access::dynptr && offset == nf_ctx_skb && size == 8)
+            return address(region::skb);
         if (offset >= 0 && size <= 4 && offset % s64{size} == 0) {
             std::optional<u64> const pointer = packet_pointer(offset);
             if (pointer && size == 4) return *pointer;
@@ -472,7 +455,7 @@ class Machine {
             case Callee::local:
                 return call_local(insn.imm);
             case Callee::kfunc:
-                return void(fault("there are no kernel functions here"));
+                return call_kfunc(static_cast<Kfunc>(insn.imm));
         }
     }
 
@@ -504,6 +487,9 @@ class Machine {
             case Helper::skb_load_bytes:
                 if (is_xdp_) break;
                 return skb_load_bytes(read(1), read(2), read(3), read(4));
+            case Helper::skb_load_bytes_relative:
+                if (is_xdp_) break;
+                return skb_load_relative(read(1), read(2), read(3), read(4), read(5));
             case Helper::xdp_get_buff_len:
                 if (!is_xdp_) break;
                 need_context(read(1));
@@ -513,6 +499,47 @@ class Machine {
                 return xdp_load_bytes(read(1), read(2), read(3), read(4));
         }
         return fault("hook '" + std::string(hook_.name) + "' has no such helper");
+    }
+
+    void call_kfunc(Kfunc function) {
+        if (hook_.access != Access::dynptr)
+            return void(fault("hook '" + std::string(hook_.name) + "' has no such function"));
+        u64 result = 0;
+        switch (function) {
+            case Kfunc::dynptr_from_skb:
+                result = dynptr_from_skb(read(1), read(2), read(3));
+                break;
+            case Kfunc::dynptr_slice:
+                result = dynptr_slice(read(1), read(2), read(3), read(4));
+                break;
+            case Kfunc::dynptr_size:
+                need_dynptr(read(1));
+                result = packet_.bytes.size();
+                break;
+        }
+        clobber();
+        write(0, result);
+    }
+
+    u64 dynptr_from_skb(u64 skb, u64 flags, u64 to) {
+        if (skb != address(region::skb)) return fault("r1 is not the socket buffer");
+        std::span<std::uint8_t> const out = bytes_to_write(to, dynptr_bytes);
+        if (!out.empty()) store_le(out, dynptr_mark);
+        return flags == 0 ? 0 : failed(einval);
+    }
+
+    void need_dynptr(u64 at) {
+        std::span<std::uint8_t const> const bytes = bytes_to_read(at, dynptr_bytes);
+        if (bytes.empty() || load_le(bytes) != dynptr_mark) fault("r1 is not a dynptr");
+    }
+
+    // Bytes that are not linear are copied; a whole copy is as good for what reads them.
+    u64 dynptr_slice(u64 from, u64 offset, u64 buffer, u64 size) {
+        need_dynptr(from);
+        std::span<std::uint8_t> const out = bytes_to_write(buffer, static_cast<u32>(size));
+        if (fault_ || !in_packet(static_cast<u32>(offset), out.size())) return 0;
+        std::copy_n(packet_.bytes.begin() + static_cast<u32>(offset), out.size(), out.begin());
+        return buffer;
     }
 
     void need_context(u64 pointer) {
@@ -549,6 +576,13 @@ class Machine {
         for (std::size_t i = 0; i < out.size(); ++i)
             out[i] = ok ? packet_.bytes[static_cast<u32>(offset) + i] : 0;
         return ok ? 0 : failed(efault);
+    }
+
+    u64 skb_load_relative(u64 context, u64 offset, u64 to, u64 size, u64 start) {
+        auto const header = start == 0 ? packet_.link : packet_.network;
+        bool const reachable = start <= 1 && static_cast<u32>(offset) <= 0xffff && header;
+        u64 const from = reachable ? u64{*header} + static_cast<u32>(offset) : ~u32{0};
+        return skb_load_bytes(context, from, to, size);
     }
 
     u64 xdp_load_bytes(u64 context, u64 offset, u64 to, u64 size) {

@@ -117,6 +117,7 @@ Result<LoadedProgram> LoadedProgram::load(std::span<std::byte const> object, Hoo
     bpf_program__set_type(handle->program, static_cast<bpf_prog_type>(hook.prog_type));
     bpf_program__set_expected_attach_type(handle->program,
                                           static_cast<bpf_attach_type>(hook.attach_type));
+    bpf_program__set_flags(handle->program, bpf_program__flags(handle->program) | hook.flags);
 
     // libbpf asks for the log only after a failure, so that no page of this is touched otherwise;
     // the size is the most that every kernel takes.

@@ -13,6 +13,9 @@ namespace tamis::runtime {
 struct Packet {
     std::span<std::uint8_t const> bytes;  // what was captured
     std::uint32_t length = 0;             // on the wire, from `start` on: what `len` reads
+    // How many of the bytes lie between a program's data and data_end; the others are in pages of
+    // their own, where only the kernel's loads reach.  None: all of them.
+    std::optional<std::uint32_t> linear{};
     // Value of ancillary 4*i (bpf/cbpf.h Anc), under the kernel's rule.  An interface index of 0 is a
     // packet without a device: reading that or the device's type ends a program with its A.
     std::array<std::uint32_t, 16> ancillary{};

@@ -1,157 +1,611 @@
-// The direct form: packet bytes through data and data_end, one bounds check per load.
+// The direct form: packet bytes through pointers.
 //
-// The verifier follows a packet pointer only up to 65,535 bytes (MAX_PACKET_OFF), so a load that
-// would end beyond that goes through bpf_xdp_load_bytes, which reaches offset 65,535 itself.  No
-// means at XDP reaches further: there a load fails.
-#include <vector>
+// It is emitted in two versions.  The fast one reads through data and data_end: the verifier
+// accepts a load through a pointer p only where every path to it has compared a pointer with the
+// same base with data_end and found enough room.  The slow one reads each value by a call, which
+// knows every byte of a packet.  Both keep A, X and the cells in the same places, so that a bounds
+// check that fails in the fast version goes on at the same instruction in the slow one: bytes
+// outside of the linear part (paged socket buffers, fragments at XDP) are part of the packet. Where
+// packets are always linear a failed check ends the program, and no slow version exists but for
+// loads that pointers do not reach.  What is not reached is not emitted: the verifier refuses it.
+#include <algorithm>
+#include <array>
 
+#include "translator/facts.h"
 #include "translator/filter.h"
+#include "translator/operations.h"
 #include "translator/target.h"
 
 namespace tamis::translator {
 namespace {
 
 using cbpf::Anc;
+using cbpf::Insn;
+using cbpf::Kind;
 using ebpf::Alu;
 using ebpf::Cond;
 using ebpf::Helper;
+using ebpf::Kfunc;
 using ebpf::Reg;
 using ebpf::Size;
 
-constexpr std::uint32_t max_pointer_reach = 0xffff, max_offset = 0xffff;
-constexpr std::int32_t xdp_md_ingress_ifindex = 12;
+// Where things are.  r0 holds what the caller put there, until the first call.
+struct Registers {
+    Reg context, a, x;
+    Reg data, data_end;      // the packet
+    Reg checked, checked_x;  // data + n and data + X + n, both compared with data_end
+    std::array<std::optional<Reg>, cbpf::memory_words> cells;  // the others are on the stack
+};
 
-class DirectReader : public Reader {
+// With calls: what has to survive them lives in r6-r9.
+constexpr Registers with_calls{Reg::r6, Reg::r7, Reg::r8, Reg::r2, Reg::r3, Reg::r4, Reg::r5, {}};
+constexpr Reg scratch = Reg::r1;  // with calls
+// Without: the registers that a JIT need not save come first.
+constexpr Registers without_calls{Reg::r1, Reg::r1, Reg::r6, Reg::r2,
+                                  Reg::r3, Reg::r4, Reg::r5, {}};
+
+constexpr std::int32_t nf_ctx_skb = 8;        // struct bpf_nf_ctx
+constexpr std::int32_t header_start_net = 1;  // BPF_HDR_START_NET
+
+bool length_by_call(HookRow const& hook, Shape const& shape) {
+    return hook.access == Access::dynptr ||
+           (hook.fields.len < 0 && (!hook.linear || shape.no_perfmon));
+}
+
+// r0 = the length, where only a call tells it.
+void call_length(Builder& b, HookRow const& hook) {
+    if (hook.access == Access::dynptr) {
+        b.mov(Reg::r1, frame).alu(Alu::add, Reg::r1, dynptr).call(Kfunc::dynptr_size);
+    } else {
+        b.mov(Reg::r1, context).call(Helper::xdp_get_buff_len);
+    }
+}
+
+class DirectForm {
   public:
-    DirectReader(Builder& builder, HookRow const& hook, Builder::Label reject)
-        : b_(builder), hook_(hook), reject_(reject) {}
+    DirectForm(Builder& b, cbpf::Program const& program, HookRow const& hook, Shape const& shape,
+               Surroundings const& around)
+        : b_(b),
+          program_(program),
+          insns_(program.insns),
+          hook_(hook),
+          shape_(shape),
+          around_(around),
+          ends_(around.ends),
+          facts_(find_facts(program, hook, shape)),
+          regs_(choose_registers(around.needs_context)) {}
 
-    void prologue() override {
-        b_.mov(context, Reg::r1);
-        b_.load(Size::word, data, context, hook_.fields.data);
-        b_.load(Size::word, data_end, context, hook_.fields.data_end);
-    }
-
-    void packet(Size size, Reg dst, bool indexed, std::uint32_t k) override {
-        if (indexed)
-            indexed_load(size, dst, k);
-        else
-            constant_load(size, dst, k);
-    }
-
-    // Offsets from 2^31 on are relative to headers that only an skb knows.
-    bool always_fails(std::uint32_t k) const override { return k > max_offset; }
-
-    // data_end - data is the packet's length: plain XDP packets are linear.
-    void length(Reg dst) override { b_.mov(dst, data_end).alu(Alu::sub, dst, data); }
-
-    bool ancillary(Anc number) override {
-        switch (number) {
-            case Anc::ifindex:
-                b_.load(Size::word, A, context, xdp_md_ingress_ifindex);
-                return true;
-            case Anc::cpu:
-                b_.call(Helper::get_smp_processor_id);
-                return true;
-            case Anc::random:
-                b_.call(Helper::get_prandom_u32);
-                return true;
-            case Anc::alu_xor_x:
-                b_.alu32(Alu::xor_, A, X);
-                return true;
-            case Anc::protocol:
-            case Anc::pkttype:
-            case Anc::nlattr:
-            case Anc::nlattr_nest:
-            case Anc::mark:
-            case Anc::queue:  // rx_queue_index is not skb->queue_mapping
-            case Anc::hatype:
-            case Anc::rxhash:
-            case Anc::vlan_tag:
-            case Anc::vlan_tag_present:
-            case Anc::pay_offset:
-            case Anc::vlan_tpid:
-                return false;
-        }
-        return false;
-    }
-
-    void epilogue() override {
-        for (Far const& far : far_) {
-            b_.bind(far.entry).from(far.origin);
-            b_.jump(Cond::gt, Reg::r1, static_cast<std::int32_t>(max_offset), reject_);
-            load_bytes(far.size, far.dst);
-            b_.jump(far.resume);
-        }
+    Result<void> run() {
+        if (auto refused = first_refusal(); !refused) return refused;
+        for (std::size_t i = 0; i < 2 * insns_.size(); ++i) labels_.push_back(b_.label());
+        b_.from({});
+        prologue();
+        if (hook_.access == Access::pointer) version(false);
+        version(true);
+        return {};
     }
 
   private:
-    struct Far {
-        Builder::Label entry, resume;  // offset in r1
-        Size size;
-        Reg dst;
-        ebpf::Origin origin;
-    };
+    // ---- What is where
 
-    void constant_load(Size size, Reg dst, std::uint32_t k) {
-        if (always_fails(k)) {
-            b_.jump(reject_);
-        } else if (k + bytes(size) > max_pointer_reach) {
-            b_.mov(Reg::r1, static_cast<std::int32_t>(k));
-            load_bytes(size, dst);
+    static Kind kind_of(Insn const& insn) { return cbpf::find(insn.code)->kind; }
+
+    bool any(bool Facts::*fact) const {
+        return std::any_of(facts_.begin(), facts_.end(), [&](Facts const& f) { return f.*fact; });
+    }
+
+    // An instruction of the fast or slow version that fulfils the condition.
+    template <class Test>
+    bool any_emitted(Test const& test) const {
+        for (std::size_t pc = 0; pc < insns_.size(); ++pc)
+            if ((facts_[pc].fast || facts_[pc].slow) && test(insns_[pc], facts_[pc])) return true;
+        return false;
+    }
+
+    Registers choose_registers(bool needs_context) const {
+        auto const reads_context = [&](Insn const& insn, Facts const&) {
+            return (kind_of(insn) == Kind::load_abs && cbpf::find_ancillary(insn.k)) ||
+                   (kind_of(insn) == Kind::load_len &&
+                    (hook_.fields.len >= 0 || length_by_call(hook_, shape_)));
+        };
+        bool const calls = needs_context || any(&Facts::slow) || any_emitted(reads_context);
+        Registers regs = calls ? with_calls : without_calls;
+        // Cells live in what is left; which of them are used more does not matter much.
+        std::array<Reg, 2> const free = {Reg::r9, Reg::r8};
+        std::size_t const count = calls ? 1 : 2;
+        std::uint32_t used = 0;
+        for (Facts const& f : facts_)
+            if (f.fast || f.slow) used |= f.live;
+        for (std::uint32_t k = 0, taken = 0; k < cbpf::memory_words && taken < count; ++k)
+            if ((used & state_cell(k)) != 0) regs.cells[k] = free[taken++];
+        return regs;
+    }
+
+    // Metadata that the hook does not have.
+    Result<void> first_refusal() const {
+        for (std::size_t pc = 0; pc < insns_.size(); ++pc) {
+            cbpf::Ancillary const* anc = ancillary(insns_[pc]);
+            if (facts_[pc].reached && anc && !has(anc->number))
+                return no_such_metadata(program_, pc, hook_, *anc);
+        }
+        return {};
+    }
+
+    static cbpf::Ancillary const* ancillary(Insn const& insn) {
+        return kind_of(insn) == Kind::load_abs ? cbpf::find_ancillary(insn.k) : nullptr;
+    }
+
+    bool has(Anc number) const {
+        return number == Anc::cpu || number == Anc::random || number == Anc::alu_xor_x ||
+               find_metadata(hook_, number);
+    }
+
+    ebpf::Origin origin(std::size_t pc) const {
+        return {static_cast<std::uint32_t>(pc),
+                program_.origin.empty() ? Span{} : program_.origin[pc]};
+    }
+
+    // ---- Jumps
+
+    Builder::Label at(std::size_t pc, bool slow) const { return labels_[2 * pc + (slow ? 1 : 0)]; }
+
+    Builder::Label reject() const { return slow_ ? ends_.reject_after_call : ends_.reject; }
+
+    // Where control goes that arrives at an instruction: past jumps, to an end where it ends.
+    Builder::Label target(std::size_t pc) const {
+        while (facts_[pc].needed != Facts::never && kind_of(insns_[pc]) == Kind::jump)
+            pc = cbpf::targets(insns_[pc], pc, Kind::jump).taken;
+        if (facts_[pc].needed == Facts::never) return reject();
+        bool const accepts = kind_of(insns_[pc]) == Kind::ret && !returns_a(insns_[pc]);
+        return accepts && ends_.accept ? *ends_.accept : at(pc, slow_);
+    }
+
+    static bool returns_a(Insn const& insn) { return cbpf::find(insn.code)->reads == cbpf::A; }
+
+    void go(Builder::Label to) {
+        if (to == next_)
+            fall();
+        else
+            b_.jump(to);
+    }
+
+    void fall() { falls_into_accept_ |= next_ == ends_.accept; }
+
+    // ---- Both versions
+
+    bool emitted(std::size_t pc) const {
+        Facts const& f = facts_[pc];
+        return (slow_ ? f.slow : f.fast) && f.needed != Facts::never && target(pc) == at(pc, slow_);
+    }
+
+    void version(bool slow) {
+        slow_ = slow;
+        bool const first = !slow || hook_.access == Access::dynptr;
+        falls_into_accept_ = false;
+        std::vector<std::size_t> order;
+        for (std::size_t pc = 0; pc < insns_.size(); ++pc)
+            if (emitted(pc)) order.push_back(pc);
+        // A program that ends at once, or whose first instruction is not its first in this version.
+        if (first) {
+            next_ = order.empty() ? ends_.accept : std::optional(at(order.front(), slow));
+            go(target(0));
+        }
+        for (std::size_t i = 0; i < order.size(); ++i) {
+            std::size_t const pc = order[i];
+            // Behind the first version come the ends, `accept` before all others.
+            next_ = i + 1 < order.size() ? std::optional(at(order[i + 1], slow))
+                    : first              ? ends_.accept
+                                         : std::nullopt;
+            b_.from(origin(pc)).bind(at(pc, slow));
+            instruction(pc);
+        }
+        b_.from({});
+        ends_.place(falls_into_accept_);
+    }
+
+    void prologue() {
+        bool const keeps = regs_.context == context;
+        if (keeps) b_.mov(context, Reg::r1);
+        if (hook_.access == Access::dynptr) {
+            b_.load(Size::dword, Reg::r1, context, nf_ctx_skb).mov32(Reg::r2, 0);
+            b_.mov(Reg::r3, frame).alu(Alu::add, Reg::r3, dynptr).call(Kfunc::dynptr_from_skb);
+        }
+        bool const length = any_emitted(
+            [](Insn const& insn, Facts const&) { return kind_of(insn) == Kind::load_len; });
+        // Its length may be asked for where a call would clobber what is in use.
+        if (length && hook_.access == Access::pointer && length_by_call(hook_, shape_)) {
+            call_length(b_, hook_);
+            b_.store(Size::word, frame, saved_length, Reg::r0);
+        }
+        around_.begin();
+        bool const subtracts = length && hook_.fields.len < 0 && !length_by_call(hook_, shape_);
+        bool const reads =
+            hook_.access == Access::pointer && any_emitted([&](Insn const& insn, Facts const& f) {
+                return f.fast && reads_pointer(insn);
+            });
+        if (reads || subtracts) {
+            bool const from_start = uses_data();
+            b_.load(Size::word, from_start ? regs_.data : regs_.checked, regs_.context,
+                    hook_.fields.data);
+            b_.load(Size::word, regs_.data_end, regs_.context, hook_.fields.data_end);
+            if (from_start && reads) b_.mov(regs_.checked, regs_.data);
+        }
+        if (facts_[0].needed == Facts::never) return;
+        if ((facts_[0].live & state_a) != 0) b_.mov32(regs_.a, 0);
+        if ((facts_[0].live & state_x) != 0) b_.mov32(regs_.x, 0);
+    }
+
+    static bool reads_pointer(Insn const& insn) {
+        Kind const kind = kind_of(insn);
+        return kind == Kind::load_ind || kind == Kind::load_msh ||
+               (kind == Kind::load_abs && !cbpf::find_ancillary(insn.k));
+    }
+
+    // Whether the packet's start is wanted again once a check has moved on from it.
+    bool uses_data() const {
+        return any_emitted([&](Insn const& insn, Facts const& f) {
+            if (!f.fast) return false;
+            Kind const kind = kind_of(insn);
+            if (kind == Kind::load_ind) return true;
+            if (kind == Kind::load_len)
+                return hook_.fields.len < 0 && !length_by_call(hook_, shape_);
+            return reads_pointer(insn) && f.before.end == Checked::unknown;
+        });
+    }
+
+    void instruction(std::size_t pc) {
+        Insn const& insn = insns_[pc];
+        Facts const& f = facts_[pc];
+        cbpf::Op const& op = *cbpf::find(insn.code);
+        bool const with_x = (op.reads & cbpf::X) != 0;
+        Reg const dst = (op.writes & cbpf::X) != 0 ? regs_.x : regs_.a;
+        bool const wanted = (writes(insn) & f.live_out) != 0;
+        switch (op.kind) {
+            case Kind::load_imm:
+                if (wanted) b_.mov32(dst, as_imm(insn.k));
+                break;
+            case Kind::load_abs:
+            case Kind::load_ind:
+            case Kind::load_msh:
+                if (cbpf::Ancillary const* anc = ancillary(insn)) {
+                    if (!metadata(pc, anc->number)) return;
+                } else if (!packet(pc, dst, wanted)) {
+                    return;
+                }
+                if (op.kind == Kind::load_msh && wanted)
+                    b_.alu32(Alu::and_, dst, 15).alu32(Alu::lsh, dst, 2);
+                break;
+            case Kind::load_mem:
+                if (wanted) load_cell(dst, insn.k);
+                break;
+            case Kind::load_len:
+                if (wanted) length(dst);
+                break;
+            case Kind::store:
+                if (wanted) store_cell(insn.k, with_x ? regs_.x : regs_.a);
+                break;
+            case Kind::alu:
+                alu(op.alu(), with_x, in_order(f.order, insn.k), wanted);
+                break;
+            case Kind::neg:
+                if (wanted) b_.neg32(regs_.a);
+                break;
+            case Kind::copy:
+                if (wanted) b_.mov32(dst, dst == regs_.x ? regs_.a : regs_.x);
+                break;
+            case Kind::jump:
+                break;
+            case Kind::branch:
+                return branch(pc, op.cond(), with_x, in_order(f.order, insn.k));
+            case Kind::ret:
+                return ret(returns_a(insn), insn.k);
+        }
+        go(target(pc + 1));
+    }
+
+    void load_cell(Reg dst, std::uint32_t k) {
+        if (regs_.cells[k])
+            b_.mov32(dst, *regs_.cells[k]);
+        else
+            b_.load(Size::word, dst, frame, cell(k));
+    }
+
+    void store_cell(std::uint32_t k, Reg src) {
+        if (regs_.cells[k])
+            b_.mov32(*regs_.cells[k], src);
+        else
+            b_.store(Size::word, frame, cell(k), src);
+    }
+
+    void length(Reg dst) {
+        if (hook_.fields.len >= 0) {
+            b_.load(Size::word, dst, regs_.context, hook_.fields.len);
+        } else if (hook_.access == Access::dynptr) {
+            call_length(b_, hook_);
+            b_.mov32(dst, Reg::r0);
+        } else if (length_by_call(hook_, shape_)) {
+            b_.load(Size::word, dst, frame, saved_length);
+        } else if (slow_) {  // calls have clobbered the pointers
+            b_.load(Size::word, regs_.data, context, hook_.fields.data);
+            b_.load(Size::word, dst, context, hook_.fields.data_end);
+            b_.alu(Alu::sub, dst, regs_.data);
         } else {
-            auto const end = static_cast<std::int32_t>(k + bytes(size));
-            b_.mov(Reg::r1, data).alu(Alu::add, Reg::r1, end);
-            b_.jump(Cond::gt, Reg::r1, data_end, reject_);
-            load_be(size, dst, Reg::r1, -static_cast<std::int32_t>(bytes(size)));
+            b_.mov(dst, regs_.data_end).alu(Alu::sub, dst, regs_.data);
         }
     }
 
-    void indexed_load(Size size, Reg dst, std::uint32_t k) {
-        Far const far{b_.label(), b_.label(), size, dst, b_.origin()};
-        // The offset is X + k modulo 2^32.  Adding X to k and not k to a copy of X: the verifier would
-        // remember the distance between the two and take it for a pointer offset, which has a limit.
-        b_.mov32(Reg::r1, static_cast<std::int32_t>(k)).alu32(Alu::add, Reg::r1, X);
+    void alu(cbpf::Alu op, bool with_x, std::uint32_t k, bool wanted) {
+        // Division by a zero X ends a classic program with 0; eBPF's own division would go on.
+        if (with_x && (op == cbpf::Alu::div || op == cbpf::Alu::mod))
+            b_.jump32(Cond::eq, regs_.x, 0, reject());
+        if (!wanted) return;
+        if (with_x)
+            b_.alu32(alu_of(op), regs_.a, regs_.x);
+        else
+            b_.alu32(alu_of(op), regs_.a, as_imm(k));
+    }
+
+    // 32-bit comparisons take every constant; 64-bit ones would sign-extend it.
+    void branch(std::size_t pc, cbpf::Cond cond, bool with_x, std::uint32_t k) {
+        Builder::Operand const operand =
+            with_x ? Builder::Operand(regs_.x) : Builder::Operand(as_imm(k));
+        auto const [to, past] = cbpf::targets(insns_[pc], pc, Kind::branch);
+        Builder::Label const taken = target(to), fallen = target(past);
+        std::optional<Cond> const inverted = inverse(cond);
+        if (taken == fallen) return go(taken);
+        if (taken == next_ && inverted) {
+            b_.jump32(*inverted, regs_.a, operand, fallen);
+            fall();
+        } else {
+            b_.jump32(cond_of(cond), regs_.a, operand, taken);
+            go(fallen);
+        }
+    }
+
+    void ret(bool with_a, std::uint32_t k) {
+        if (!ends_.accept) {
+            if (with_a)
+                b_.mov32(Reg::r0, regs_.a);
+            else
+                b_.mov32(Reg::r0, as_imm(k));
+            b_.exit();
+        } else if (with_a) {
+            b_.jump32(Cond::eq, regs_.a, 0, reject());
+            go(*ends_.accept);
+        } else {
+            go(*ends_.accept);
+        }
+    }
+
+    // ---- Metadata; false where the fast version goes on in the slow one
+
+    bool metadata(std::size_t pc, Anc number) {
+        bool const calls = number == Anc::cpu || number == Anc::random;
+        if (calls && !slow_) {
+            b_.jump(at(pc, true));
+            return false;
+        }
+        if (calls) {
+            b_.call(number == Anc::cpu ? Helper::get_smp_processor_id : Helper::get_prandom_u32);
+            b_.mov32(regs_.a, Reg::r0);
+        } else if (number == Anc::alu_xor_x) {
+            b_.alu32(Alu::xor_, regs_.a, regs_.x);
+        } else {
+            Metadata const& field = *find_metadata(hook_, number);
+            if (number == Anc::ifindex && hook_.context == "__sk_buff")
+                return ifindex(field.offset);
+            b_.load(Size::word, regs_.a, context, field.offset);
+            if (field.network_order) b_.to_be(16, regs_.a);
+        }
+        return true;
+    }
+
+    // A packet without a device ends the classic program with the A it has at that point
+    // (net/core/filter.c).
+    bool ifindex(std::int32_t offset) {
+        Builder::Label const has_device = b_.label();
+        b_.load(Size::word, scratch, context, offset);
+        b_.jump32(Cond::ne, scratch, 0, has_device);
+        next_ = std::nullopt;
+        ret(true, 0);
+        b_.bind(has_device).mov32(regs_.a, scratch);
+        return true;
+    }
+
+    // ---- Packet bytes
+
+    // dst = the value; false where the fast version goes on in the slow one.
+    bool packet(std::size_t pc, Reg dst, bool wanted) {
+        Insn const& insn = insns_[pc];
+        bool const indexed = kind_of(insn) == Kind::load_ind;
+        Size const size = ebpf::size_of(cbpf::find(insn.code)->arg);
+        if (slow_) {
+            slow_load(pc, size, indexed);
+            if (wanted) take(pc, size, dst);
+            return true;
+        }
+        std::uint64_t const end = std::uint64_t{insn.k} + bytes(size);
+        if (!indexed && end <= max_reach) {
+            constant_load(pc, size, dst, wanted);
+        } else if (!indexed || shape_.no_perfmon) {
+            b_.jump(at(pc, true));
+            return false;
+        } else if (keeps_pointer(insn, facts_[pc])) {
+            indexed_load(pc, size, dst, wanted);
+        } else {
+            far_indexed_load(pc, size, dst, wanted);
+        }
+        return true;
+    }
+
+    // Where a failed bounds check leads.
+    Builder::Label failure(std::size_t pc) const {
+        return hook_.linear || shape_.linear ? ends_.reject : at(pc, true);
+    }
+
+    void read(std::size_t pc, Size size, Reg dst, Reg base, std::int32_t offset, bool wanted) {
+        if (!wanted) return;
+        b_.load(size, dst, base, offset);
+        if (size != Size::byte && !facts_[pc].raw) b_.to_be(8 * bytes(size), dst);
+    }
+
+    // pointer += bytes, from where it stands; the room up to there is checked.
+    void advance(Reg pointer, std::int32_t by, std::size_t pc) {
+        b_.alu(Alu::add, pointer, by).jump(Cond::gt, pointer, regs_.data_end, failure(pc));
+    }
+
+    void constant_load(std::size_t pc, Size size, Reg dst, bool wanted) {
+        Facts const& f = facts_[pc];
+        auto const k = static_cast<std::int32_t>(insns_[pc].k);
+        std::int32_t end = f.before.end;
+        if (static_cast<std::uint32_t>(k) + bytes(size) > f.before.bytes) {
+            auto const needed = static_cast<std::int32_t>(f.needed);
+            if (end == Checked::unknown) b_.mov(regs_.checked, regs_.data);
+            advance(regs_.checked, end == Checked::unknown ? needed : needed - end, pc);
+            end = needed;
+        }
+        if (end == Checked::unknown)
+            read(pc, size, dst, regs_.data, k, wanted);
+        else
+            read(pc, size, dst, regs_.checked, k - end, wanted);
+    }
+
+    void indexed_load(std::size_t pc, Size size, Reg dst, bool wanted) {
+        Facts const& f = facts_[pc];
+        auto const k = static_cast<std::int32_t>(insns_[pc].k);
+        std::int32_t end = f.before.indexed;
+        if (end < k + static_cast<std::int32_t>(bytes(size))) {
+            auto const needed = static_cast<std::int32_t>(f.needed_x);
+            if (end == Checked::unknown)
+                b_.mov(regs_.checked_x, regs_.data).alu(Alu::add, regs_.checked_x, regs_.x);
+            advance(regs_.checked_x, end == Checked::unknown ? needed : needed - end, pc);
+            end = needed;
+        }
+        read(pc, size, dst, regs_.checked_x, k - end, wanted);
+    }
+
+    void far_indexed_load(std::size_t pc, Size size, Reg dst, bool wanted) {
+        auto const width = static_cast<std::int32_t>(bytes(size));
+        constexpr Reg p = scratch;
+        // The offset is X + k modulo 2^32.  Adding X to k and not k to a copy of X: the verifier
+        // would remember the distance between the two and take it for a pointer offset, which has a
+        // limit.
+        b_.mov32(p, as_imm(insns_[pc].k)).alu32(Alu::add, p, regs_.x);
         // A range that the verifier can carry through the addition below.
-        b_.jump(Cond::gt, Reg::r1, static_cast<std::int32_t>(max_pointer_reach - bytes(size)),
-                far.entry);
-        b_.alu(Alu::add, Reg::r1, data);
-        b_.mov(Reg::r2, Reg::r1).alu(Alu::add, Reg::r2, static_cast<std::int32_t>(bytes(size)));
-        b_.jump(Cond::gt, Reg::r2, data_end, reject_);
-        load_be(size, dst, Reg::r1, 0);
-        b_.bind(far.resume);
-        far_.push_back(far);
+        b_.jump(Cond::gt, p, static_cast<std::int32_t>(max_pointer_reach) - width, at(pc, true));
+        b_.alu(Alu::add, p, regs_.data);
+        advance(p, width, pc);
+        read(pc, size, dst, p, -width, wanted);
     }
 
-    void load_be(Size size, Reg dst, Reg base, std::int32_t off) {
-        b_.load(size, dst, base, off);
-        if (size != Size::byte) b_.to_be(8 * bytes(size), dst);
-    }
+    // ---- By a call.  Offset in r2; the bytes end up where take() finds them.
 
-    // dst = `size` bytes at offset r1, by the helper.
-    void load_bytes(Size size, Reg dst) {
-        if (dst != A) b_.store(Size::word, frame, saved_a, A);
-        b_.mov(Reg::r2, Reg::r1).mov(Reg::r1, context);
+    void slow_load(std::size_t pc, Size size, bool indexed) {
+        std::uint32_t const k = insns_[pc].k;
+        b_.mov32(Reg::r2, as_imm(k));
+        bool from_network = false;
+        if (indexed) {
+            b_.alu32(Alu::add, Reg::r2, regs_.x);
+            std::uint64_t const most = std::uint64_t{facts_[pc].most_x} + k;
+            if (hook_.context == "xdp_md") {
+                if (most > 0xffff) b_.jump(Cond::gt, Reg::r2, 0xffff, reject());
+            } else if (most >= 0x80000000) {
+                from_network = from_headers();
+            }
+        } else if (hook_.context != "xdp_md" && k >= 0x80000000) {
+            from_network = k >= cbpf::network_base && hook_.start == Start::device;
+            std::uint32_t const base =
+                k >= cbpf::network_base ? cbpf::network_base : cbpf::link_base;
+            b_.mov32(Reg::r2, as_imm(k - base));
+            if (from_network) b_.mov32(Reg::r5, header_start_net);
+        }
+        if (hook_.access == Access::dynptr) return slice(size);
+        b_.mov(Reg::r1, context);
         b_.mov(Reg::r3, frame).alu(Alu::add, Reg::r3, bounce);
-        b_.mov(Reg::r4, static_cast<std::int32_t>(bytes(size)));
-        b_.call(Helper::xdp_load_bytes);
-        b_.jump(Cond::ne, Reg::r0, 0, reject_);
-        load_be(size, dst, frame, bounce);
-        if (dst != A) b_.load(Size::word, A, frame, saved_a);
+        b_.mov32(Reg::r4, static_cast<std::int32_t>(bytes(size)));
+        call_load(indexed, from_network);
+        b_.jump(Cond::ne, Reg::r0, 0, reject());
+    }
+
+    // Offsets from 2^31 on are relative to headers.  The one that offset 0 is at counts like 0; at
+    // a device's hooks r5 tells whether the network header is meant.  What lies below both bases
+    // stays an offset that no packet has.
+    bool from_headers() {
+        Builder::Label const plain = b_.label();
+        bool const device = hook_.start == Start::device;
+        if (device) b_.mov32(Reg::r5, 0);
+        b_.jump32(Cond::sge, Reg::r2, 0, plain);
+        b_.alu32(Alu::sub, Reg::r2, as_imm(device ? cbpf::link_base : cbpf::network_base));
+        if (device) {
+            b_.jump32(Cond::lt, Reg::r2, as_imm(cbpf::network_base - cbpf::link_base), plain);
+            b_.alu32(Alu::sub, Reg::r2, as_imm(cbpf::network_base - cbpf::link_base));
+            b_.mov32(Reg::r5, header_start_net);
+        }
+        b_.bind(plain);
+        return device;
+    }
+
+    void call_load(bool indexed, bool from_network) {
+        if (hook_.context == "xdp_md") {
+            b_.call(Helper::xdp_load_bytes);
+        } else if (!from_network) {
+            b_.call(Helper::skb_load_bytes);
+        } else if (!indexed) {
+            b_.call(Helper::skb_load_bytes_relative);
+        } else {
+            Builder::Label const relative = b_.label(), done = b_.label();
+            b_.jump32(Cond::ne, Reg::r5, 0, relative).call(Helper::skb_load_bytes).jump(done);
+            b_.bind(relative).call(Helper::skb_load_bytes_relative).bind(done);
+        }
+    }
+
+    void slice(Size size) {
+        b_.mov(Reg::r1, frame).alu(Alu::add, Reg::r1, dynptr);
+        b_.mov(Reg::r3, frame).alu(Alu::add, Reg::r3, bounce);
+        b_.mov32(Reg::r4, static_cast<std::int32_t>(bytes(size))).call(Kfunc::dynptr_slice);
+        b_.jump(Cond::eq, Reg::r0, 0, reject());
+    }
+
+    void take(std::size_t pc, Size size, Reg dst) {
+        if (hook_.access == Access::dynptr)
+            read(pc, size, dst, Reg::r0, 0, true);
+        else
+            read(pc, size, dst, frame, bounce, true);
     }
 
     Builder& b_;
+    cbpf::Program const& program_;
+    std::vector<Insn> const& insns_;
     HookRow const& hook_;
-    Builder::Label reject_;
-    std::vector<Far> far_;
+    Shape const& shape_;
+    Surroundings const& around_;
+    Ends const& ends_;
+    std::vector<Facts> facts_;
+    Registers regs_;
+    std::vector<Builder::Label> labels_;  // of each instruction, fast and slow
+    bool slow_ = false;                   // the version that is being emitted
+    std::optional<Builder::Label> next_;  // what will be emitted next
+    bool falls_into_accept_ = false;
 };
 
 }  // namespace
 
 Result<void> emit_direct_form(Builder& builder, cbpf::Program const& program, HookRow const& hook,
-                              Ends ends) {
-    DirectReader reader(builder, hook, ends.reject);
-    return emit_filter(builder, program, hook, reader, ends);
+                              Shape const& shape, Surroundings const& around) {
+    return DirectForm(builder, program, hook, shape, around).run();
+}
+
+void emit_length(Builder& b, HookRow const& hook, Shape const& shape, Reg dst) {
+    if (hook.fields.len >= 0) {
+        b.load(Size::word, dst, context, hook.fields.len);
+    } else if (length_by_call(hook, shape)) {
+        call_length(b, hook);
+        b.mov32(dst, Reg::r0);
+    } else {
+        b.load(Size::word, Reg::r2, context, hook.fields.data);
+        b.load(Size::word, dst, context, hook.fields.data_end);
+        b.alu(Alu::sub, dst, Reg::r2);
+    }
 }
 
 }  // namespace tamis::translator

@@ -1,8 +1,7 @@
 // Classic instructions to eBPF, one at a time, except for the packet: that is the Reader's.
 #include "translator/filter.h"
 
-#include <cassert>
-
+#include "translator/operations.h"
 #include "translator/target.h"
 
 namespace tamis::translator {
@@ -14,70 +13,10 @@ using ebpf::Cond;
 using ebpf::Reg;
 using ebpf::Size;
 
-Alu alu_of(cbpf::Alu op) {
-    switch (op) {
-        case cbpf::Alu::add:
-            return Alu::add;
-        case cbpf::Alu::sub:
-            return Alu::sub;
-        case cbpf::Alu::mul:
-            return Alu::mul;
-        case cbpf::Alu::div:
-            return Alu::div;
-        case cbpf::Alu::or_:
-            return Alu::or_;
-        case cbpf::Alu::and_:
-            return Alu::and_;
-        case cbpf::Alu::lsh:
-            return Alu::lsh;
-        case cbpf::Alu::rsh:
-            return Alu::rsh;
-        case cbpf::Alu::mod:
-            return Alu::mod;
-        case cbpf::Alu::xor_:
-            return Alu::xor_;
-    }
-    assert(false);
-    return Alu::add;
-}
-
-Cond cond_of(cbpf::Cond cond) {
-    switch (cond) {
-        case cbpf::Cond::eq:
-            return Cond::eq;
-        case cbpf::Cond::gt:
-            return Cond::gt;
-        case cbpf::Cond::ge:
-            return Cond::ge;
-        case cbpf::Cond::set:
-            return Cond::set;
-    }
-    assert(false);
-    return Cond::eq;
-}
-
-// The condition that holds exactly when `cond` does not; eBPF has none for a bit test.
-std::optional<Cond> inverse(cbpf::Cond cond) {
-    switch (cond) {
-        case cbpf::Cond::eq:
-            return Cond::ne;
-        case cbpf::Cond::gt:
-            return Cond::le;
-        case cbpf::Cond::ge:
-            return Cond::lt;
-        case cbpf::Cond::set:
-            return std::nullopt;
-    }
-    assert(false);
-    return std::nullopt;
-}
-
-std::int32_t as_imm(std::uint32_t k) { return static_cast<std::int32_t>(k); }
-
 class Emitter {
   public:
     Emitter(Builder& builder, cbpf::Program const& program, HookRow const& hook, Reader& reader,
-            Ends ends)
+            Ends const& ends)
         : b_(builder), program_(program), hook_(hook), reader_(reader), ends_(ends) {}
 
     Result<void> run() {
@@ -91,7 +30,6 @@ class Emitter {
             b_.bind(labels_[pc_]).from(origin());
             if (auto done = instruction(); !done) return done;
         }
-        reader_.epilogue();
         return {};
     }
 
@@ -132,7 +70,8 @@ class Emitter {
                 break;
             case Kind::load_abs:
                 if (cbpf::Ancillary const* anc = cbpf::find_ancillary(k)) {
-                    if (!reader_.ancillary(anc->number)) return no_such(*anc);
+                    if (!reader_.ancillary(anc->number))
+                        return no_such_metadata(program_, pc_, hook_, *anc);
                 } else {
                     reader_.packet(ebpf::size_of(op.arg), A, false, k);
                 }
@@ -214,21 +153,11 @@ class Emitter {
         }
     }
 
-    Result<void> no_such(cbpf::Ancillary const& anc) const {
-        std::optional<Span> const where =
-            program_.origin.empty() ? std::nullopt : std::optional(text());
-        std::string const at = where ? "" : " (instruction " + std::to_string(pc_) + ")";
-        return fail({"the metadata '" + std::string(anc.name) + "' cannot be read at hook " +
-                         std::string(hook_.name) + at,
-                     where,
-                     {{"a classic filter on a socket can read it", std::nullopt}}});
-    }
-
     Builder& b_;
     cbpf::Program const& program_;
     HookRow const& hook_;
     Reader& reader_;
-    Ends ends_;
+    Ends const& ends_;
     std::vector<bool> reachable_;
     std::vector<Builder::Label> labels_;
     std::size_t pc_ = 0;
@@ -236,8 +165,19 @@ class Emitter {
 
 }  // namespace
 
+tl::unexpected<Diagnostic> no_such_metadata(cbpf::Program const& program, std::size_t pc,
+                                            HookRow const& hook, cbpf::Ancillary const& anc) {
+    std::optional<Span> const where =
+        program.origin.empty() ? std::nullopt : std::optional(program.origin[pc]);
+    std::string const at = where ? "" : " (instruction " + std::to_string(pc) + ")";
+    return fail({"the metadata '" + std::string(anc.name) + "' cannot be read at hook " +
+                     std::string(hook.name) + at,
+                 where,
+                 {{"a classic filter on a socket can read it", std::nullopt}}});
+}
+
 Result<void> emit_filter(Builder& builder, cbpf::Program const& program, HookRow const& hook,
-                         Reader& reader, Ends ends) {
+                         Reader& reader, Ends const& ends) {
     return Emitter(builder, program, hook, reader, ends).run();
 }
 

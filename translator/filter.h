@@ -2,12 +2,14 @@
 // differ.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "bpf/builder.h"
 #include "bpf/cbpf.h"
 #include "bpf/hooks.h"
 #include "bpf/result.h"
+#include "translator/translate.h"
 
 namespace tamis::translator {
 
@@ -17,7 +19,12 @@ using ebpf::Builder;
 // value in r0; with it, code that jumps to `accept` for a value other than 0 and to `reject` for 0.
 struct Ends {
     Builder::Label reject;
+    // The same where a call may have clobbered r0-r5.
+    Builder::Label reject_after_call;
     std::optional<Builder::Label> accept;
+    // Emits the code of the ends that are wanted so far, `accept` first; called behind the straight
+    // path, which may fall into it, and again behind what was kept out of that path.
+    std::function<void(bool falls_into_accept)> place;
 };
 
 // How a form reads what lies outside the registers.  A load that fails goes to `reject` or ends the
@@ -36,18 +43,28 @@ class Reader {
     virtual void length(ebpf::Reg dst) = 0;
     // A = the ancillary value; false when the hook does not have it.
     virtual bool ancillary(cbpf::Anc number) = 0;
-    // Code that was kept out of the straight path.
-    virtual void epilogue() {}
 };
 
 // Emits the filter with everything reachable in it.  Fails for an ancillary that the reader lacks.
 Result<void> emit_filter(Builder& builder, cbpf::Program const& program, HookRow const& hook,
-                         Reader& reader, Ends ends);
+                         Reader& reader, Ends const& ends);
+
+// The refusal of metadata that a hook's programs cannot read.
+tl::unexpected<Diagnostic> no_such_metadata(cbpf::Program const& program, std::size_t pc,
+                                            HookRow const& hook, cbpf::Ancillary const& anc);
 
 // The forms.
 Result<void> emit_socket_form(Builder& builder, cbpf::Program const& program, HookRow const& hook,
-                              Ends ends);
+                              Ends const& ends);
+// What the caller emits behind a filter and how that uses registers.
+struct Surroundings {
+    Ends ends;
+    std::function<void()> begin = [] {};  // emits what comes first, behind any call
+    bool needs_context = false;           // in `context`, to the end
+};
 Result<void> emit_direct_form(Builder& builder, cbpf::Program const& program, HookRow const& hook,
-                              Ends ends);
+                              Shape const& shape, Surroundings const& around);
+// dst = length of the whole packet at a direct form's hook, anywhere behind it; clobbers r0-r5.
+void emit_length(Builder& builder, HookRow const& hook, Shape const& shape, ebpf::Reg dst);
 
 }  // namespace tamis::translator

@@ -1,4 +1,4 @@
-// The register contract of both loadable forms.
+// The register contract of the socket form, and the stack of both forms.
 #pragma once
 
 #include "bpf/ebpf.h"
@@ -11,16 +11,14 @@ using ebpf::Reg;
 // them.
 inline constexpr Reg A = Reg::r0;
 inline constexpr Reg X = Reg::r7;
-inline constexpr Reg context = Reg::r6;   // the hook's context, from entry to exit
-inline constexpr Reg data = Reg::r8;      // direct form: the packet's first byte
-inline constexpr Reg data_end = Reg::r9;  // direct form: the byte after its last
+inline constexpr Reg context = Reg::r6;  // the hook's context, from entry to exit
 inline constexpr Reg frame = Reg::r10;
 
 // M[k] lives at frame + cell(k), where the kernel's own translation puts it.
 constexpr std::int32_t cell(std::uint32_t k) { return -4 * static_cast<std::int32_t>(k) - 4; }
-// Below the 16 cells: a word to load into, and one to keep A in across a call.
-inline constexpr std::int32_t bounce = cell(16), saved_a = cell(17);
-// Where the counters' key goes when the filter has ended and its cells are free.
-inline constexpr std::int32_t counter_key = cell(0);
+// Below the 16 cells: what a call loads bytes into, the index of the counter, the length of a
+// packet where only a call tells it, and a dynptr (16 bytes, aligned to 8).
+inline constexpr std::int32_t bounce = cell(16), counter_key = cell(17), saved_length = cell(18),
+                              dynptr = -96;
 
 }  // namespace tamis::translator

@@ -26,52 +26,45 @@ ebpf::MapSpec counters_spec() {
             .value_fields = {"packets", "bytes"}};
 }
 
-Result<void> emit_form(Builder& b, cbpf::Program const& program, HookRow const& hook, Ends ends) {
-    switch (hook.access) {
-        case Access::ld_abs:
-            return emit_socket_form(b, program, hook, ends);
-        case Access::pointer:
-            return emit_direct_form(b, program, hook, ends);
-    }
-    assert(false);
-    return {};
-}
-
 // The filter as a function of its own; loads that fail and divisions by zero end here.
-Result<void> emit_function(Builder& b, cbpf::Program const& program, HookRow const& hook) {
-    Builder::Label const reject = b.label();
-    if (auto done = emit_form(b, program, hook, {.reject = reject, .accept = std::nullopt}); !done)
-        return done;
-    if (b.is_used(reject)) b.from({}).bind(reject).mov32(Reg::r0, 0).exit();
-    return {};
+Result<void> emit_function(Builder& b, cbpf::Program const& program, HookRow const& hook,
+                           Shape const& shape) {
+    Builder::Label const reject = b.label(), later = b.label();
+    auto const place = [&](bool) {
+        if (b.is_bound(reject) || !(b.is_used(reject) || b.is_used(later))) return;
+        b.from({}).bind(reject).bind(later).mov32(Reg::r0, 0).exit();
+    };
+    Ends const ends{reject, later, std::nullopt, place};
+    if (hook.access != Access::ld_abs)
+        return emit_direct_form(b, program, hook, shape, {.ends = ends});
+    auto done = emit_socket_form(b, program, hook, ends);
+    if (done) place(false);
+    return done;
 }
 
 void add_to(Builder& b, HookRow const& hook, std::int32_t offset, Reg amount) {
     if (hook.softirq_only) {
-        b.load(Size::dword, Reg::r2, Reg::r0, offset);
+        b.load(Size::dword, Reg::r2, Reg::r9, offset);
         b.alu(Alu::add, Reg::r2, amount);
-        b.store(Size::dword, Reg::r0, offset, Reg::r2);
+        b.store(Size::dword, Reg::r9, offset, Reg::r2);
     } else {
         // Socket filters run in process context too, where an interrupt on the same CPU may count
         // in between.
-        b.atomic_add(Size::dword, Reg::r0, offset, amount);
+        b.atomic_add(Size::dword, Reg::r9, offset, amount);
     }
 }
 
-// counters[index]: one packet more, and its bytes.  Keeps r6-r9.
-void count(Builder& b, HookRow const& hook, Reg index) {
+// counters[index]: one packet more, and its bytes.  The index is on the stack.  Keeps r6-r9 but r9.
+void count(Builder& b, HookRow const& hook, Shape const& shape) {
     Builder::Label const absent =
         b.label();  // the verifier wants the test; the entry always exists
-    b.store(Size::word, frame, counter_key, index);
     b.mov(Reg::r2, frame).alu(Alu::add, Reg::r2, counter_key);
     b.load_map(Reg::r1, counters_map).call(Helper::map_lookup_elem);
     b.jump(Cond::eq, Reg::r0, 0, absent);
+    b.mov(Reg::r9, Reg::r0);
     b.mov(Reg::r1, 1);
     add_to(b, hook, 0, Reg::r1);
-    if (hook.fields.len >= 0)
-        b.load(Size::word, Reg::r1, context, hook.fields.len);
-    else
-        b.mov(Reg::r1, data_end).alu(Alu::sub, Reg::r1, data);
+    emit_length(b, hook, shape, Reg::r1);
     add_to(b, hook, 8, Reg::r1);
     b.bind(absent);
 }
@@ -114,7 +107,8 @@ Result<void> emit_with_function(Builder& b, cbpf::Program const& program, HookRo
     if (options.stats) {
         b.mov32(index, static_cast<std::int32_t>(counter_passed)).jump(Cond::eq, verdict, 0, pass);
         b.mov32(index, static_cast<std::int32_t>(counter_matched)).bind(pass);
-        count(b, hook, index);
+        b.store(Size::word, frame, counter_key, index);
+        count(b, hook, options.shape);
     }
     if (two_ends) b.jump(Cond::eq, verdict, 0, no_match);
     act(b, options.match, verdict);
@@ -124,40 +118,72 @@ Result<void> emit_with_function(Builder& b, cbpf::Program const& program, HookRo
     }
     b.bind(filter);
     functions.push_back({"classic", static_cast<std::uint32_t>(b.size())});
-    return emit_function(b, program, hook);
+    return emit_function(b, program, hook, options.shape);
 }
 
-// The filter in line: its ends lead straight to counting and the actions.
-Result<void> emit_in_line(Builder& b, cbpf::Program const& program, HookRow const& hook,
-                          Options const& options) {
-    constexpr Reg index = X;  // free once the filter has ended
-    Builder::Label const accept = b.label(), reject = b.label(), counting = b.label();
-    if (auto done = emit_form(b, program, hook, {reject, accept}); !done) return done;
-    b.from({});
-    bool const accepts = b.is_used(accept), rejects = b.is_used(reject);
-    auto const act_on = [&](Action const& action) { act(b, action, A); };
-    if (!options.stats) {
-        if (accepts) b.bind(accept), act_on(options.match);
-        if (rejects) b.bind(reject), act_on(options.no_match);
-        return {};
-    }
-    if (accepts) {
-        b.bind(accept).mov32(index, static_cast<std::int32_t>(counter_matched));
-        if (rejects) b.jump(counting);
-    }
-    if (rejects) b.bind(reject).mov32(index, static_cast<std::int32_t>(counter_passed));
-    b.bind(counting);
-    count(b, hook, index);
-    if (accepts && rejects && options.match != options.no_match) {
-        Builder::Label const no_match = b.label();
-        b.jump(Cond::eq, index, 0, no_match);
-        act_on(options.match);
-        b.bind(no_match);
-        act_on(options.no_match);
-    } else {
-        act_on(accepts ? options.match : options.no_match);
-    }
-    return {};
+// The filter in line, its ends leading straight to the actions.  The verdict of a packet that does
+// not match is in r0 from the start, so that a reject is an exit.
+Result<void> emit_deciding(Builder& b, cbpf::Program const& program, HookRow const& hook,
+                           Options const& options) {
+    Builder::Label const accept = b.label(), reject = b.label(), later = b.label();
+    bool const preset = options.no_match.name->arg == Arg::none && hook.access == Access::pointer;
+    auto const place = [&](bool falls) {
+        if ((falls || b.is_used(accept)) && !b.is_bound(accept)) {
+            b.bind(accept);
+            bool const shares = b.is_used(reject) && !b.is_bound(reject);
+            if (preset && options.match.name->arg == Arg::none && shares) {
+                b.mov32(Reg::r0, options.match.name->code).bind(reject).exit();
+            } else {
+                act(b, options.match, Reg::r0);
+            }
+        }
+        if (b.is_used(reject) && !b.is_bound(reject)) {
+            b.bind(reject);
+            preset ? static_cast<void>(b.exit()) : act(b, options.no_match, Reg::r0);
+        }
+        if (b.is_used(later) && !b.is_bound(later)) {
+            b.bind(later);
+            act(b, options.no_match, Reg::r0);
+        }
+    };
+    auto const begin = [&] {
+        if (preset) b.mov32(Reg::r0, options.no_match.name->code);
+    };
+    return emit_direct_form(b, program, hook, options.shape,
+                            {.ends = {reject, later, accept, place}, .begin = begin});
+}
+
+// The same with counters in between.  The index of the counter lies on the stack: that of packets
+// which do not match from the start.
+Result<void> emit_counting(Builder& b, cbpf::Program const& program, HookRow const& hook,
+                           Options const& options) {
+    Builder::Label const accept = b.label(), counting = b.label();
+    auto const set_index = [&](std::uint32_t index) {
+        b.store(Size::word, frame, counter_key, static_cast<std::int32_t>(index));
+    };
+    auto const place = [&](bool falls) {
+        bool const accepts = (falls || b.is_used(accept)) && !b.is_bound(accept);
+        if (accepts) {
+            b.bind(accept);
+            set_index(counter_matched);
+            if (b.is_bound(counting)) b.jump(counting);
+        }
+        if (b.is_bound(counting) || !(accepts || b.is_used(counting))) return;
+        b.bind(counting);
+        count(b, hook, options.shape);
+        if (options.match != options.no_match) {
+            Builder::Label const no_match = b.label();
+            b.load(Size::word, Reg::r1, frame, counter_key);
+            b.jump(Cond::eq, Reg::r1, static_cast<std::int32_t>(counter_passed), no_match);
+            act(b, options.match, Reg::r0);
+            b.bind(no_match);
+        }
+        act(b, options.no_match, Reg::r0);
+    };
+    return emit_direct_form(b, program, hook, options.shape,
+                            {.ends = {counting, counting, accept, place},
+                             .begin = [&] { set_index(counter_passed); },
+                             .needs_context = true});
 }
 
 Result<ebpf::Program> finish(Builder& b, std::vector<ebpf::Function> functions, bool stats) {
@@ -170,9 +196,10 @@ Result<ebpf::Program> finish(Builder& b, std::vector<ebpf::Function> functions, 
 
 }  // namespace
 
-Result<ebpf::Program> translate_filter(cbpf::Program const& program, HookRow const& hook) {
+Result<ebpf::Program> translate_filter(cbpf::Program const& program, HookRow const& hook,
+                                       Shape const& shape) {
     Builder b;
-    if (auto done = emit_function(b, program, hook); !done) return fail(done.error());
+    if (auto done = emit_function(b, program, hook, shape); !done) return fail(done.error());
     return finish(b, {{"classic", 0}}, false);
 }
 
@@ -181,9 +208,10 @@ Result<ebpf::Program> translate(cbpf::Program const& program, Options const& opt
     Builder b;
     std::vector<ebpf::Function> functions{{options.name, 0}};
     Result<void> const done =
-        returns_the_filters_value(hook, options) ? emit_function(b, program, hook)
+        returns_the_filters_value(hook, options) ? emit_function(b, program, hook, options.shape)
         : hook.access == Access::ld_abs ? emit_with_function(b, program, hook, options, functions)
-                                        : emit_in_line(b, program, hook, options);
+        : options.stats                 ? emit_counting(b, program, hook, options)
+                                        : emit_deciding(b, program, hook, options);
     if (!done) return fail(done.error());
     return finish(b, std::move(functions), options.stats);
 }

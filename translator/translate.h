@@ -10,9 +10,19 @@
 
 namespace tamis::translator {
 
+// What a direct form may rely on.
+struct Shape {
+    // Bytes outside of the linear part of a packet are out of bounds: no falling back to a call.
+    bool linear = false;
+    // Loads without CAP_PERFMON: computed offsets are read by a call, and no pointers are
+    // subtracted.
+    bool no_perfmon = false;
+};
+
 struct Options {
     Hook hook = Hook::socket;
     Action match, no_match;  // of the hook's row
+    Shape shape{};
     bool stats = true;  // count packets and bytes in the map `counters`: index 0 passed, 1 matched
     std::string name =
         "tamis_filter";  // of the entry function: a C identifier, at most 15 characters
@@ -24,9 +34,9 @@ struct Options {
 Result<ebpf::Program> translate(cbpf::Program const& program, Options const& options);
 
 // The filter alone, as one function that returns the classic program's value in r0 under the
-// kernel's rules: the socket form (Access::ld_abs) or the direct form (Access::pointer), as the
-// hook's row says.
-Result<ebpf::Program> translate_filter(cbpf::Program const& program, HookRow const& hook);
+// kernel's rules: the socket form (Access::ld_abs) or the direct form, as the hook's row says.
+Result<ebpf::Program> translate_filter(cbpf::Program const& program, HookRow const& hook,
+                                       Shape const& shape = {});
 
 // Index of the counters map's entries.
 inline constexpr std::uint32_t counter_passed = 0, counter_matched = 1;

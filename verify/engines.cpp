@@ -1,7 +1,7 @@
 #include "verify/engines.h"
 
 #include <algorithm>
-#include <array>
+#include <string>
 
 #include "backend/object.h"
 #include "bpf/cbpf_check.h"
@@ -23,13 +23,46 @@ bool reads_metadata(cbpf::Program const& program) {
     });
 }
 
+// Where the headers of a packet are that negative offsets count from.  An XDP program has neither.
+void place_headers(Packet& packet, HookRow const& hook, std::uint32_t link) {
+    if (hook.context == "xdp_md") return;
+    bool const device = hook.start == Start::device;
+    packet.network = link + (device ? ethernet_header : 0);
+    if (device) packet.link = link;
+}
+
+// Programs at these hooks may return no more than their actions' codes.
+bool returns_any_value(HookRow const& hook) {
+    return hook.start == Start::device || hook.access == Access::ld_abs;
+}
+
+// The filter as a function of the classic value, or of 1 and 0 where a hook takes no other.
+Result<ebpf::Program> as_function(cbpf::Program const& program, HookRow const& hook) {
+    if (returns_any_value(hook)) return translator::translate_filter(program, hook);
+    auto const returning = [&](std::int32_t code) {
+        return *std::find_if(hook.actions.begin(), hook.actions.end(),
+                             [&](ActionName const& a) { return (a.code != 0) == (code != 0); });
+    };
+    ActionName const one = returning(1), zero = returning(0);
+    return translator::translate(program, {.hook = hook.hook,
+                                           .match = {find_action(hook, one.name)},
+                                           .no_match = {find_action(hook, zero.name)},
+                                           .stats = false});
+}
+
+std::uint32_t decision(HookRow const& hook, std::uint32_t verdict) {
+    if (returns_any_value(hook)) return verdict;
+    return verdict != 0 ? 1 : 0;
+}
+
 class Interpreter : public Engine {
   public:
-    Interpreter(std::string_view name, Hook hook) : name_(name), hook_(row(hook)) {}
+    explicit Interpreter(Hook hook)
+        : hook_(row(hook)), name_(std::string(hook_.name) + ", interpreted") {}
     std::string_view name() const override { return name_; }
 
     Result<bool> prepare(cbpf::Program const& program) override {
-        auto translated = translator::translate_filter(program, hook_);
+        auto translated = as_function(program, hook_);
         if (!translated)
             return reads_metadata(program) ? Result<bool>(false) : fail(translated.error());
         program_ = std::move(*translated);
@@ -40,20 +73,28 @@ class Interpreter : public Engine {
     Result<std::optional<std::uint32_t>> verdict(std::span<std::uint8_t const> bytes) override {
         auto const r0 = runtime::run(program_, hook_, model(bytes), maps_);
         if (!r0) return fail(r0.error());
-        return static_cast<std::uint32_t>(*r0);
+        return decision(hook_, static_cast<std::uint32_t>(*r0));
     }
 
-    // A packet at XDP always comes from a device; one on a unix socket has none.
     Packet model(std::span<std::uint8_t const> bytes) override {
         Packet packet = Engine::model(bytes);
-        if (hook_.hook == Hook::xdp)
+        if (hook_.access != Access::ld_abs) place_headers(packet, hook_, 0);
+        // A packet at XDP always comes from a device; one on a unix socket has none.
+        if (hook_.context == "xdp_md")
             packet.ancillary[static_cast<std::size_t>(cbpf::Anc::ifindex) / 4] = 1;
+        // As good as random, and the same each time.
+        if (!hook_.linear && !bytes.empty())
+            packet.linear = static_cast<std::uint32_t>(bytes.size() * (bytes.back() % 9U) / 8);
         return packet;
     }
 
+    std::uint32_t visible(std::uint32_t verdict, std::size_t) const override {
+        return decision(hook_, verdict);
+    }
+
   private:
-    std::string_view name_;
     HookRow const& hook_;
+    std::string name_;
     ebpf::Program program_;
     runtime::MapMemory maps_;
 };
@@ -61,15 +102,15 @@ class Interpreter : public Engine {
 // The filter function of a form, loaded and run by the kernel.
 class TestRun : public Engine {
   public:
-    // `header` bytes go in front of every packet: what the kernel takes off before it runs the
-    // program.
-    TestRun(std::string_view name, Hook hook, std::size_t header)
-        : name_(name), hook_(row(hook)), header_(header) {}
+    explicit TestRun(Hook hook)
+        : hook_(row(hook)),
+          name_(std::string(hook_.name) + ", kernel"),
+          header_(header_of(hook_)) {}
     std::string_view name() const override { return name_; }
 
     Result<bool> prepare(cbpf::Program const& program) override {
         if (reads_metadata(program)) return false;
-        auto translated = translator::translate_filter(program, hook_);
+        auto translated = as_function(program, hook_);
         if (!translated) return fail(translated.error());
         auto const object = backend::object(*translated, hook_);
         if (!object) return fail(object.error());
@@ -80,28 +121,47 @@ class TestRun : public Engine {
     }
 
     Result<std::optional<std::uint32_t>> verdict(std::span<std::uint8_t const> bytes) override {
-        // The kernel's test frames begin with an Ethernet header and fit a page; see bpf_test_init.
+        // The kernel's test frames begin with an Ethernet header, or an IP header at netfilter, and
+        // fit a page; see bpf_test_init.
         build_frame(bytes);
-        if (frame_.size() < 14 || frame_.size() > 3500 || (header_ == 0 && looks_like_short_ip()))
+        if (frame_.size() < least() || frame_.size() > 3500 || looks_like_short_ip())
             return std::nullopt;
         auto const run = loaded_->test_run(frame_);
         if (!run) return fail(run.error());
-        return run->retval;
+        return decision(hook_, run->retval);
     }
 
-    // Behind the Ethernet header the kernel sets the network header; an XDP program has neither.
+    // Behind the Ethernet header the kernel sets the network header.
     Packet model(std::span<std::uint8_t const> bytes) override {
         Packet packet = Engine::model(bytes);
-        if (hook_.access == Access::pointer) return packet;
+        if (hook_.context == "xdp_md" || header_ == 0) {
+            place_headers(packet, hook_, 0);
+            return packet;
+        }
         build_frame(bytes);
         packet.bytes = frame_;
-        packet.start = static_cast<std::uint32_t>(header_);
+        packet.start = header_;
         packet.network = ethernet_header;
-        packet.link = 0;
+        // The socket form counts from the frame's first byte; direct forms reach no link header
+        // there.
+        if (hook_.access == Access::ld_abs) packet.link = 0;
         return packet;
     }
 
+    std::uint32_t visible(std::uint32_t verdict, std::size_t) const override {
+        return decision(hook_, verdict);
+    }
+
   private:
+    // What the kernel takes off a test frame before it runs the program.
+    static std::uint32_t header_of(HookRow const& hook) {
+        bool const whole = hook.access == Access::dynptr ||
+                           (hook.start == Start::device && hook.access == Access::pointer);
+        return whole ? 0 : ethernet_header;
+    }
+
+    std::size_t least() const { return hook_.access == Access::dynptr ? 20 : ethernet_header; }
+
     void build_frame(std::span<std::uint8_t const> bytes) {
         frame_.assign(header_, 0);
         frame_.insert(frame_.end(), bytes.begin(), bytes.end());
@@ -109,14 +169,16 @@ class TestRun : public Engine {
 
     // For skbs the kernel wants a whole IP header behind an IP EtherType.
     bool looks_like_short_ip() const {
-        if (hook_.access == Access::pointer) return false;
+        if (hook_.access == Access::dynptr)
+            return frame_[0] >> 4 != 4 && (frame_[0] >> 4 != 6 || frame_.size() < 40);
+        if (hook_.context == "xdp_md" || header_ != 0) return false;
         unsigned const type = frame_[12] * 256U + frame_[13];
         return (type == 0x0800 && frame_.size() < 34) || (type == 0x86dd && frame_.size() < 54);
     }
 
-    std::string_view name_;
     HookRow const& hook_;
-    std::size_t header_;
+    std::string name_;
+    std::uint32_t header_;
     std::optional<runtime::LoadedProgram> loaded_;
     std::vector<std::uint8_t> frame_;
 };
@@ -161,37 +223,24 @@ class ClassicAttach : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> socket_form_interpreter() {
-    return std::make_unique<Interpreter>("socket form, interpreted", Hook::socket);
-}
-std::unique_ptr<Engine> direct_form_interpreter() {
-    return std::make_unique<Interpreter>("direct form, interpreted", Hook::xdp);
-}
-// A socket filter's test packet starts behind its Ethernet header.
-std::unique_ptr<Engine> kernel_socket_form() {
-    return std::make_unique<TestRun>("socket form, kernel", Hook::socket, ethernet_header);
-}
-std::unique_ptr<Engine> kernel_tc() {
-    return std::make_unique<TestRun>("socket form at tc, kernel", Hook::tc_ingress, std::size_t{0});
-}
-std::unique_ptr<Engine> kernel_direct_form() {
-    return std::make_unique<TestRun>("direct form at xdp, kernel", Hook::xdp, std::size_t{0});
-}
+std::unique_ptr<Engine> interpreter(Hook hook) { return std::make_unique<Interpreter>(hook); }
+std::unique_ptr<Engine> in_kernel(Hook hook) { return std::make_unique<TestRun>(hook); }
 std::unique_ptr<Engine> kernel_classic() { return std::make_unique<ClassicAttach>(); }
 
 std::vector<std::unique_ptr<Engine>> unprivileged_engines() {
     std::vector<std::unique_ptr<Engine>> engines;
-    engines.push_back(socket_form_interpreter());
-    engines.push_back(direct_form_interpreter());
+    for (Hook const hook : {Hook::socket, Hook::xdp, Hook::xdp_frags, Hook::tc_ingress,
+                            Hook::cgroup_egress, Hook::netfilter_input})
+        engines.push_back(interpreter(hook));
     engines.push_back(kernel_classic());
     return engines;
 }
 
 std::vector<std::unique_ptr<Engine>> kernel_engines() {
     std::vector<std::unique_ptr<Engine>> engines;
-    engines.push_back(kernel_socket_form());
-    engines.push_back(kernel_tc());
-    engines.push_back(kernel_direct_form());
+    for (Hook const hook : {Hook::socket, Hook::xdp, Hook::xdp_frags, Hook::tc_ingress,
+                            Hook::tc_action, Hook::cgroup_ingress, Hook::lwt_xmit, Hook::netfilter_input})
+        engines.push_back(in_kernel(hook));
     return engines;
 }
 

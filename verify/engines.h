@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bpf/cbpf.h"
+#include "bpf/hooks.h"
 #include "bpf/result.h"
 #include "runtime/cbpf_vm.h"
 #include "runtime/packet.h"
@@ -39,18 +40,17 @@ class Engine {
     virtual std::uint32_t visible(std::uint32_t verdict, std::size_t) const { return verdict; }
 };
 
-std::unique_ptr<Engine> socket_form_interpreter();
-std::unique_ptr<Engine> direct_form_interpreter();
-// In the running kernel, by BPF_PROG_TEST_RUN: the socket form as socket filter and at tc, the
-// direct form at XDP.
-std::unique_ptr<Engine> kernel_socket_form();
-std::unique_ptr<Engine> kernel_tc();
-std::unique_ptr<Engine> kernel_direct_form();
+// A form, as the hook's row says, interpreted.  Where a hook's packets need not be linear, part of
+// each packet is not.
+std::unique_ptr<Engine> interpreter(Hook hook);
+// In the running kernel, by BPF_PROG_TEST_RUN.
+std::unique_ptr<Engine> in_kernel(Hook hook);
 // The kernel's own translation: the classic program on a pair of unix datagram sockets.  Needs no
 // privilege.
 std::unique_ptr<Engine> kernel_classic();
 
-// All that need no privilege beyond an ordinary user's, and all that do.
+// All that need no privilege beyond an ordinary user's, and all that do: one hook of each kind that
+// the kernel has.
 std::vector<std::unique_ptr<Engine>> unprivileged_engines();
 std::vector<std::unique_ptr<Engine>> kernel_engines();
 

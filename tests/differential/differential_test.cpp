@@ -177,9 +177,10 @@ TEST(Differential, EveryExpressionLoadsAtEveryHook) {
     TAMIS_NEED_KERNEL("CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", kernel_here());
     std::size_t loads = 0, refused = 0;
     for (std::string const& text : expressions()) {
-        auto const compiled = frontend::compile(text, {.netmask = 0xffffff00});
-        if (!compiled) continue;
         for (HookRow const& hook : hooks()) {
+            auto const compiled = frontend::compile(
+                text, {.link_type = default_link_type(hook), .netmask = 0xffffff00});
+            if (!compiled) continue;  // Ethernet's words above it, among others
             auto const program = translator::translate(
                 compiled->program, {.hook = hook.hook,
                                     .match = {find_action(hook, hook.match)},

@@ -303,7 +303,6 @@ TEST(EbpfVm, ContextFields) {
     EXPECT_EQ(context_value(Hook::socket, 68), 0x01020308U);  // hash
     EXPECT_EQ(context_value(Hook::socket, 10, Size::half), 0x0102U);
     EXPECT_EQ(context_value(Hook::xdp, 12), 0x01020302U);
-    EXPECT_EQ(context_value(Hook::xdp, 16), 0x01020306U);
     EXPECT_THAT(context_error(Hook::socket, 8, Size::dword), HasSubstr("no field of the context"));
     EXPECT_THAT(context_error(Hook::socket, 9, Size::half), HasSubstr("no field of the context"));
     EXPECT_THAT(context_error(Hook::socket, -4, Size::word), HasSubstr("no field of the context"));
