@@ -73,6 +73,9 @@ class LoadedProgram {
     std::shared_ptr<Handle> handle_;
 };
 
+// Whether the running kernel's release (uname) is new enough for the hook.
+bool kernel_has(HookRow const& hook);
+
 // Interface index of a name; unknown names get near matches in a note.
 Result<std::uint32_t> interface_index(std::string const& name);
 // The link type (DLT_*) of packets at the device hooks of an interface, by its hardware type; one

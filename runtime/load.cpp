@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/core.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "runtime/kernel.h"
@@ -125,14 +126,31 @@ Result<LoadedProgram> LoadedProgram::load(std::span<std::byte const> object, Hoo
     auto const log = std::make_unique_for_overwrite<char[]>(log_size);
     log[0] = '\0';
     bpf_program__set_log_buf(handle->program, log.get(), log_size);
-    if (int const error = -bpf_object__load(handle->object); error != 0)
-        return fail(refusal(error, log.get(), words.text(), hook));
+    if (int const error = -bpf_object__load(handle->object); error != 0) {
+        auto diagnostic = refusal(error, log.get(), words.text(), hook);
+        if (!kernel_has(hook))
+            diagnostic.notes.push_back(
+                {.message = fmt::format("the hook '{}' needs Linux {}", hook.name, hook.since),
+                 .span = {}});
+        return fail(std::move(diagnostic));
+    }
     bpf_program__set_log_buf(handle->program, nullptr, 0);
 
     std::uint32_t size = sizeof handle->info;
     if (bpf_obj_get_info_by_fd(bpf_program__fd(handle->program), &handle->info, &size) != 0)
         return fail(system_error("cannot ask the kernel about the program", errno));
     return LoadedProgram(std::move(handle));
+}
+
+bool kernel_has(HookRow const& hook) {
+    auto const release_of = [](char const* text) {
+        std::pair<int, int> release{0, 0};
+        std::sscanf(text, "%d.%d", &release.first, &release.second);
+        return release;
+    };
+    utsname name{};
+    if (uname(&name) != 0) return true;
+    return release_of(name.release) >= release_of(std::string(hook.since).c_str());
 }
 
 int LoadedProgram::fd() const { return bpf_program__fd(handle_->program); }

@@ -145,6 +145,14 @@ class DirectForm {
                 program_.origin.empty() ? Span{} : program_.origin[pc]};
     }
 
+    // The classic instruction that stands for all ends that accept.
+    ebpf::Origin first_accept() const {
+        for (std::size_t pc = 0; pc < insns_.size(); ++pc)
+            if (facts_[pc].reached && kind_of(insns_[pc]) == Kind::ret && facts_[pc].needed == 0)
+                return origin(pc);
+        return {};
+    }
+
     // ---- Jumps
 
     Builder::Label at(std::size_t pc, bool slow) const { return labels_[2 * pc + (slow ? 1 : 0)]; }
@@ -199,7 +207,7 @@ class DirectForm {
             b_.from(origin(pc)).bind(at(pc, slow));
             instruction(pc);
         }
-        b_.from({});
+        b_.from(first_accept());
         ends_.place(falls_into_accept_);
     }
 

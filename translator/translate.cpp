@@ -141,6 +141,7 @@ Result<void> emit_deciding(Builder& b, cbpf::Program const& program, HookRow con
             b.bind(reject);
             preset ? static_cast<void>(b.exit()) : act(b, options.no_match, Reg::r0);
         }
+        b.from({});
         if (b.is_used(later) && !b.is_bound(later)) {
             b.bind(later);
             act(b, options.no_match, Reg::r0);
@@ -169,7 +170,7 @@ Result<void> emit_counting(Builder& b, cbpf::Program const& program, HookRow con
             if (b.is_bound(counting)) b.jump(counting);
         }
         if (b.is_bound(counting) || !(accepts || b.is_used(counting))) return;
-        b.bind(counting);
+        b.from({}).bind(counting);
         count(b, hook, options.shape);
         if (options.match != options.no_match) {
             Builder::Label const no_match = b.label();

@@ -238,9 +238,10 @@ std::vector<std::unique_ptr<Engine>> unprivileged_engines() {
 
 std::vector<std::unique_ptr<Engine>> kernel_engines() {
     std::vector<std::unique_ptr<Engine>> engines;
-    for (Hook const hook : {Hook::socket, Hook::xdp, Hook::xdp_frags, Hook::tc_ingress,
-                            Hook::tc_action, Hook::cgroup_ingress, Hook::lwt_xmit, Hook::netfilter_input})
-        engines.push_back(in_kernel(hook));
+    for (Hook const hook :
+         {Hook::socket, Hook::xdp, Hook::xdp_frags, Hook::tc_ingress, Hook::tc_action,
+          Hook::cgroup_ingress, Hook::lwt_xmit, Hook::netfilter_input})
+        if (runtime::kernel_has(row(hook))) engines.push_back(in_kernel(hook));
     return engines;
 }
 

@@ -30,7 +30,7 @@ TESTS = {
     "runtime": "{build}/tests/runtime/runtime_kernel_test",
     "classic interpreter": "{build}/tests/runtime/cbpf_vm_kernel_test",
     "eBPF interpreter": "{build}/tests/runtime/ebpf_vm_kernel_test",
-    "differential": "{build}/tests/differential/differential --programs 200 --packets 10",
+    "differential": "{build}/tests/differential/differential --programs 100 --packets 10 --stride 5",
     "command": "sh tests/qemu/command.sh",
     "load": "sh tests/qemu/load.sh {build}/tests/load",
     "watch": "sh tests/qemu/watch.sh {build}/tests/load/xdp.o",
