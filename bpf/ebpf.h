@@ -131,7 +131,6 @@ enum class Helper : std::int32_t {
     get_smp_processor_id = 8,
     redirect = 23,
     skb_load_bytes = 26,
-    skb_load_bytes_relative = 68,
     xdp_get_buff_len = 188,
     xdp_load_bytes = 189,
 };

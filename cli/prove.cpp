@@ -126,6 +126,8 @@ class Prover {
         std::optional<Diagnostic> last;
         for (HookRow const& hook : hooks()) {
             HookOptions chosen = args_.hook;
+            // Dynptrs are not modelled: only who asks for such a hook is told so.
+            if (chosen.name.empty() && hook.access == Access::dynptr) continue;
             if (chosen.name.empty()) chosen.name = hook.name;
             auto const translation = chosen.resolve();
             if (!translation) return report(translation.error());

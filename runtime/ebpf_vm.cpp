@@ -487,9 +487,6 @@ class Machine {
             case Helper::skb_load_bytes:
                 if (is_xdp_) break;
                 return skb_load_bytes(read(1), read(2), read(3), read(4));
-            case Helper::skb_load_bytes_relative:
-                if (is_xdp_) break;
-                return skb_load_relative(read(1), read(2), read(3), read(4), read(5));
             case Helper::xdp_get_buff_len:
                 if (!is_xdp_) break;
                 need_context(read(1));
@@ -576,13 +573,6 @@ class Machine {
         for (std::size_t i = 0; i < out.size(); ++i)
             out[i] = ok ? packet_.bytes[static_cast<u32>(offset) + i] : 0;
         return ok ? 0 : failed(efault);
-    }
-
-    u64 skb_load_relative(u64 context, u64 offset, u64 to, u64 size, u64 start) {
-        auto const header = start == 0 ? packet_.link : packet_.network;
-        bool const reachable = start <= 1 && static_cast<u32>(offset) <= 0xffff && header;
-        u64 const from = reachable ? u64{*header} + static_cast<u32>(offset) : ~u32{0};
-        return skb_load_bytes(context, from, to, size);
     }
 
     u64 xdp_load_bytes(u64 context, u64 offset, u64 to, u64 size) {

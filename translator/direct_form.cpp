@@ -44,8 +44,7 @@ constexpr Reg scratch = Reg::r1;  // with calls
 constexpr Registers without_calls{Reg::r1, Reg::r1, Reg::r6, Reg::r2,
                                   Reg::r3, Reg::r4, Reg::r5, {}};
 
-constexpr std::int32_t nf_ctx_skb = 8;        // struct bpf_nf_ctx
-constexpr std::int32_t header_start_net = 1;  // BPF_HDR_START_NET
+constexpr std::int32_t nf_ctx_skb = 8;  // struct bpf_nf_ctx
 
 bool length_by_call(HookRow const& hook, Shape const& shape) {
     return hook.access == Access::dynptr ||
@@ -511,60 +510,17 @@ class DirectForm {
     void slow_load(std::size_t pc, Size size, bool indexed) {
         std::uint32_t const k = insns_[pc].k;
         b_.mov32(Reg::r2, as_imm(k));
-        bool from_network = false;
         if (indexed) {
             b_.alu32(Alu::add, Reg::r2, regs_.x);
-            std::uint64_t const most = std::uint64_t{facts_[pc].most_x} + k;
-            if (hook_.context == "xdp_md") {
-                if (most > 0xffff) b_.jump(Cond::gt, Reg::r2, 0xffff, reject());
-            } else if (most >= 0x80000000) {
-                from_network = from_headers();
-            }
-        } else if (hook_.context != "xdp_md" && k >= 0x80000000) {
-            from_network = k >= cbpf::network_base && hook_.start == Start::device;
-            std::uint32_t const base =
-                k >= cbpf::network_base ? cbpf::network_base : cbpf::link_base;
-            b_.mov32(Reg::r2, as_imm(k - base));
-            if (from_network) b_.mov32(Reg::r5, header_start_net);
+            if (hook_.context == "xdp_md" && std::uint64_t{facts_[pc].most_x} + k > 0xffff)
+                b_.jump(Cond::gt, Reg::r2, 0xffff, reject());
         }
         if (hook_.access == Access::dynptr) return slice(size);
         b_.mov(Reg::r1, context);
         b_.mov(Reg::r3, frame).alu(Alu::add, Reg::r3, bounce);
         b_.mov32(Reg::r4, static_cast<std::int32_t>(bytes(size)));
-        call_load(indexed, from_network);
+        b_.call(hook_.context == "xdp_md" ? Helper::xdp_load_bytes : Helper::skb_load_bytes);
         b_.jump(Cond::ne, Reg::r0, 0, reject());
-    }
-
-    // Offsets from 2^31 on are relative to headers.  The one that offset 0 is at counts like 0; at
-    // a device's hooks r5 tells whether the network header is meant.  What lies below both bases
-    // stays an offset that no packet has.
-    bool from_headers() {
-        Builder::Label const plain = b_.label();
-        bool const device = hook_.start == Start::device;
-        if (device) b_.mov32(Reg::r5, 0);
-        b_.jump32(Cond::sge, Reg::r2, 0, plain);
-        b_.alu32(Alu::sub, Reg::r2, as_imm(device ? cbpf::link_base : cbpf::network_base));
-        if (device) {
-            b_.jump32(Cond::lt, Reg::r2, as_imm(cbpf::network_base - cbpf::link_base), plain);
-            b_.alu32(Alu::sub, Reg::r2, as_imm(cbpf::network_base - cbpf::link_base));
-            b_.mov32(Reg::r5, header_start_net);
-        }
-        b_.bind(plain);
-        return device;
-    }
-
-    void call_load(bool indexed, bool from_network) {
-        if (hook_.context == "xdp_md") {
-            b_.call(Helper::xdp_load_bytes);
-        } else if (!from_network) {
-            b_.call(Helper::skb_load_bytes);
-        } else if (!indexed) {
-            b_.call(Helper::skb_load_bytes_relative);
-        } else {
-            Builder::Label const relative = b_.label(), done = b_.label();
-            b_.jump32(Cond::ne, Reg::r5, 0, relative).call(Helper::skb_load_bytes).jump(done);
-            b_.bind(relative).call(Helper::skb_load_bytes_relative).bind(done);
-        }
     }
 
     void slice(Size size) {

@@ -179,9 +179,16 @@ class Passes {
             bool const dead = written != 0 && (written & f.live_out) == 0;
             // Reading for nobody is no reading; where a load lies and what is divided by still
             // counts.
-            bool const ends = is_packet_load(insn) || divides_by_x(insn);
+            bool const ends =
+                is_packet_load(insn) || divides_by_x(insn) || ends_without_device(insn);
             f.live = (f.live_out & ~written) | (dead && !ends ? 0 : reads(insn, hook_));
         }
+    }
+
+    static bool ends_without_device(Insn const& insn) {
+        cbpf::Ancillary const* anc =
+            kind_of(insn) == Kind::load_abs ? cbpf::find_ancillary(insn.k) : nullptr;
+        return anc && anc->number == Anc::ifindex;
     }
 
     static bool divides_by_x(Insn const& insn) {
@@ -380,12 +387,9 @@ bool keeps_pointer(Insn const& insn, Facts const& facts) {
 }
 
 bool always_fails(HookRow const& hook, std::uint32_t k) {
-    // bpf_xdp_load_bytes ends at 65,535 and no frame at XDP has headers to count from; elsewhere
-    // offsets below those of the headers lead nowhere.
-    if (hook.context == "xdp_md") return k > 0xffff;
+    // bpf_xdp_load_bytes ends at 65,535; a direct form knows no headers to count from.
     if (hook.access == Access::ld_abs) return false;
-    std::uint32_t const base = hook.start == Start::device ? cbpf::link_base : cbpf::network_base;
-    return k >= 0x80000000 && k < base;
+    return k > (hook.context == "xdp_md" ? 0xffff : 0x7fffffff);
 }
 
 std::uint32_t in_order(Order order, std::uint32_t k) {

@@ -23,14 +23,6 @@ bool reads_metadata(cbpf::Program const& program) {
     });
 }
 
-// Where the headers of a packet are that negative offsets count from.  An XDP program has neither.
-void place_headers(Packet& packet, HookRow const& hook, std::uint32_t link) {
-    if (hook.context == "xdp_md") return;
-    bool const device = hook.start == Start::device;
-    packet.network = link + (device ? ethernet_header : 0);
-    if (device) packet.link = link;
-}
-
 // Programs at these hooks may return no more than their actions' codes.
 bool returns_any_value(HookRow const& hook) {
     return hook.start == Start::device || hook.access == Access::ld_abs;
@@ -78,7 +70,6 @@ class Interpreter : public Engine {
 
     Packet model(std::span<std::uint8_t const> bytes) override {
         Packet packet = Engine::model(bytes);
-        if (hook_.access != Access::ld_abs) place_headers(packet, hook_, 0);
         // A packet at XDP always comes from a device; one on a unix socket has none.
         if (hook_.context == "xdp_md")
             packet.ancillary[static_cast<std::size_t>(cbpf::Anc::ifindex) / 4] = 1;
@@ -131,20 +122,16 @@ class TestRun : public Engine {
         return decision(hook_, run->retval);
     }
 
-    // Behind the Ethernet header the kernel sets the network header.
+    // Behind the Ethernet header the kernel sets the network header; a direct form knows neither.
     Packet model(std::span<std::uint8_t const> bytes) override {
         Packet packet = Engine::model(bytes);
-        if (hook_.context == "xdp_md" || header_ == 0) {
-            place_headers(packet, hook_, 0);
-            return packet;
-        }
+        if (header_ == 0) return packet;
         build_frame(bytes);
         packet.bytes = frame_;
         packet.start = header_;
+        if (hook_.access != Access::ld_abs) return packet;
         packet.network = ethernet_header;
-        // The socket form counts from the frame's first byte; direct forms reach no link header
-        // there.
-        if (hook_.access == Access::ld_abs) packet.link = 0;
+        packet.link = 0;
         return packet;
     }
 

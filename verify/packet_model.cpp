@@ -62,15 +62,19 @@ runtime::Packet ConcretePacket::view() const {
 }
 
 PacketModel::PacketModel(Terms& terms, Rules rules, HookRow const* hook)
-    : t_(terms), rules_(rules), xdp_(hook && hook->hook == Hook::xdp) {
+    : t_(terms),
+      rules_(rules),
+      xdp_(hook && hook->context == "xdp_md"),
+      direct_(hook && hook->access != Access::ld_abs) {
     // 31 bits: an skb's length is an unsigned int that the kernel keeps below 2^31.
     auto const length = [&](std::string_view name) { return t_.zext(t_.variable(name, 31), 32); };
     length_ = length(length_name);
     captured_ = rules == Rules::libpcap ? length(captured_name) : length_;
-    linear_ = rules == Rules::libpcap || xdp_ ? captured_ : length(linear_name);
+    bool const linear = rules == Rules::libpcap || (hook && hook->linear);
+    linear_ = linear ? captured_ : length(linear_name);
     assumptions_ = t_.and_(t_.ule(captured_, length_), t_.ule(linear_, captured_));
     if (xdp_) assumptions_ = t_.and_(assumptions_, has_device());
-    if (rules == Rules::libpcap || xdp_) return;
+    if (rules == Rules::libpcap || direct_) return;
     // Where headers are known they begin in the 64 KiB around offset 0.
     for (std::string_view const name : {network_name, link_name}) {
         Term const distance = t_.add(t_.variable(name, 32), t_.constant(max_header, 32));
@@ -108,8 +112,9 @@ PacketModel::Header PacketModel::header(bool link) {
 PacketModel::Load PacketModel::kernel_load(Term offset, unsigned size) {
     Term const wide = t_.zext(offset, 64);
     Term good = inside(wide, size, captured_);
-    if (xdp_) {
-        good = t_.and_(good, t_.ule(offset, t_.constant(xdp_reach, 32)));
+    if (direct_) {
+        std::uint32_t const reach = xdp_ ? xdp_reach : 0x7fffffff;
+        good = t_.and_(good, t_.ule(offset, t_.constant(reach, 32)));
         return {good, big_endian(offset, size)};
     }
     if (t_.upper(offset) <= max_length) return {good, big_endian(offset, size)};

@@ -32,8 +32,9 @@ class PacketModel {
   public:
     // Under libpcap's rule a packet may have been cut off; under the kernel's it is whole, and the
     // hook, if one is given, says what is known of it:
-    //   xdp: it is linear, has no headers to count from, comes from a device, and nothing reaches
-    //   an offset above 65,535 (bpf_xdp_load_bytes).
+    //   direct forms: there are no headers to count from;
+    //   XDP: it comes from a device, and nothing reaches an offset above 65,535
+    //   (bpf_xdp_load_bytes); it is linear but at xdp-frags.
     PacketModel(Terms& terms, runtime::Rules rules, HookRow const* hook = nullptr);
 
     // What every packet has in common.
@@ -77,7 +78,7 @@ class PacketModel {
 
     Terms& t_;
     runtime::Rules rules_;
-    bool xdp_;
+    bool xdp_, direct_;
     Term length_, captured_, linear_, assumptions_;
 };
 
