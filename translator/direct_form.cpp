@@ -275,7 +275,8 @@ class DirectForm {
             case Kind::load_ind:
             case Kind::load_msh:
                 if (cbpf::Ancillary const* anc = ancillary(insn)) {
-                    if (!metadata(pc, anc->number)) return;
+                    bool const idle = anc->number == Anc::alu_xor_x && !wanted;
+                    if (!idle && !metadata(pc, anc->number)) return;
                 } else if (!packet(pc, dst, wanted)) {
                     return;
                 }

@@ -454,6 +454,7 @@ TEST(Prove, TranslationsOfAFilter) {
     TAMIS_NEED_SOLVER();
     cbpf::Program const classic = compiled("tcp port 80");
     for (HookRow const& hook : hooks()) {
+        if (hook.access == Access::dynptr) continue;  // not modelled
         translator::Options const options = defaults(hook.hook);
         auto const program = translator::translate(classic, options);
         ASSERT_TRUE(program);
