@@ -128,9 +128,8 @@ bool Headers::vlan() {
     bool const wlan = on(TypeRule::wlan) && at().type->before != Before::ppi;
     if (!on(TypeRule::ethernet) && !wlan) return not_here();
     bool const outermost = at().vlan_depth == 0 && !at().tunnelled;
-    bool const stripped = c_.options.context == Context::live &&
-                          !c_.options.tags_in_packet && c_.options.link_type == en10mb &&
-                          at().type->number == en10mb;
+    bool const stripped = c_.options.context == Context::live && !c_.options.tags_in_packet &&
+                          c_.options.link_type == en10mb && at().type->number == en10mb;
     if (outermost && stripped) {
         if (!vlan_in_metadata()) return false;
     } else {
@@ -239,11 +238,13 @@ void Headers::tunnel_over(std::uint32_t over, std::uint32_t port, std::uint8_t h
         test_.is(in_udp(udp_header + vni_in_tunnel, 4), operand_->value << 8, 0xffffff00);
     Offset const network = at().payload + at().network;
     std::vector<Step> begin{number(network.value + udp_header + (ip4 ? 0 : fixed))};
-    if (network.variable != Offset::constant)
-        begin.insert(begin.end(), {value_of(network.variable), apply(Alu::add)});
+    auto const then = [&](std::initializer_list<Step> steps) {
+        for (Step const& step : steps) begin.push_back(step);
+    };
+    if (network.variable != Offset::constant) then({value_of(network.variable), apply(Alu::add)});
     if (ip4)
-        begin.insert(begin.end(), {read(test_.network(0, 1)), number(0xf), apply(Alu::and_),
-                                   number(2), apply(Alu::lsh), apply(Alu::add)});
+        then({read(test_.network(0, 1)), number(0xf), apply(Alu::and_), number(2), apply(Alu::lsh),
+              apply(Alu::add)});
     assign(header, begin);
     formula().all(mark);
 }

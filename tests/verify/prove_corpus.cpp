@@ -97,12 +97,14 @@ void prove_optimisation(test::CorpusFilter filter, Report& report,
     auto const before = test::program_of(filter);
     filter.options.optimise = true;
     auto const after = test::program_of(filter);
-    for (auto const& [name, rules] : {std::pair{"optimiser, libpcap", runtime::Rules::libpcap},
-                                      std::pair{"optimiser, kernel", runtime::Rules::kernel}})
+    for (runtime::Rules const rules : {runtime::Rules::libpcap, runtime::Rules::kernel}) {
+        char const* const name =
+            rules == runtime::Rules::kernel ? "optimiser, kernel" : "optimiser, libpcap";
         timed(name, filter, report, [&] {
             return verify::prove_optimisation(*formula, filter.options.snaplen, *before, *after,
                                               rules, options);
         });
+    }
 }
 
 void prove(test::CorpusFilter const& filter, Report& report) {

@@ -200,8 +200,10 @@ TEST(Terms, TheSolverComputesTheSame) {
 ConcretePacket random_packet(RandomPrograms& random, Rules rules, HookRow const* hook) {
     ConcretePacket packet;
     packet.bytes = random.packet(random.one_in(4) ? random.below(20) : random.below(90));
-    bool const xdp = hook && hook->hook == Hook::xdp;
-    if (rules == Rules::kernel && !xdp && random.one_in(2)) {
+    bool const xdp = hook && hook->context == "xdp_md";
+    // Direct forms know no headers to count from; offset 0 is where their packets begin.
+    bool const headers = rules == Rules::kernel && (!hook || hook->access == Access::ld_abs);
+    if (headers && random.one_in(2)) {
         packet.start = static_cast<std::uint32_t>(random.below(packet.bytes.size() / 2 + 1));
         if (random.one_in(2)) packet.link = random.below(20);
         if (random.one_in(2)) packet.network = random.below(40);
@@ -327,6 +329,7 @@ void compare_with_interpreter(ebpf::Program const& program, HookRow const& hook,
 
 TEST(ExtendedModel, IsTheInterpreterOnTranslationsOfRandomPrograms) {
     for (HookRow const& hook : hooks()) {
+        if (hook.access == Access::dynptr) continue;  // not modelled: proofs are undecided there
         SCOPED_TRACE(hook.name);
         RandomPrograms random(3, with_everything(Rules::kernel));
         int translated = 0;
