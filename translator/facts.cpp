@@ -81,11 +81,11 @@ class Passes {
         facts_[0].most_a = facts_[0].most_x = 0;
         for (std::size_t pc = 0; pc < insns_.size(); ++pc) {
             if (!facts_[pc].reached) continue;
-            auto const [a, x] = bounds_after(pc);
+            Bounds const after = bounds_after(pc);
             for_each_next(insns_[pc], pc, hook_, [&](std::size_t next) {
                 Facts& f = facts_[next];
-                f.most_a = f.reached ? std::max(f.most_a, a) : a;
-                f.most_x = f.reached ? std::max(f.most_x, x) : x;
+                f.most_a = f.reached ? std::max(f.most_a, after.a) : after.a;
+                f.most_x = f.reached ? std::max(f.most_x, after.x) : after.x;
                 f.reached = true;
             });
         }
