@@ -131,6 +131,7 @@ enum class Helper : std::int32_t {
     get_smp_processor_id = 8,
     redirect = 23,
     skb_load_bytes = 26,
+    probe_read_kernel = 113,
     xdp_get_buff_len = 188,
     xdp_load_bytes = 189,
 };

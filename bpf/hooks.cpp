@@ -148,6 +148,16 @@ int default_link_type(HookRow const& hook) {
     return hook.start == Start::device ? en10mb : dlt_raw;
 }
 
+HookRow bounds_only(HookRow const& hook, Access access) {
+    HookRow out = hook;
+    out.access = access;
+    out.context = {};
+    out.fields = {};
+    out.metadata = {};
+    out.linear = true;
+    return out;
+}
+
 Metadata const* find_metadata(HookRow const& hook, cbpf::Anc number) {
     auto const at = std::find_if(hook.metadata.begin(), hook.metadata.end(),
                                  [&](Metadata const& m) { return m.number == number; });

@@ -35,6 +35,7 @@ enum class Access : std::uint8_t {
     ld_abs,   // LD_ABS / LD_IND: the kernel's own loads, on skbs
     pointer,  // data / data_end from the context, with bounds checks that the verifier follows
     dynptr,   // bpf_dynptr_from_skb and slices of it: kernel functions
+    probe,    // bpf_probe_read_kernel: the packet's bounds are mere numbers
 };
 
 // Where offset 0 of a program is: at the header of the device's link type, or at the IP header.
@@ -99,6 +100,11 @@ Metadata const* find_metadata(HookRow const& hook, cbpf::Anc number);  // null w
 
 // Of the packets at the hook: Ethernet, unless the device has another type; IP above the device.
 int default_link_type(HookRow const& hook);
+
+// The hook as a function sees it that is given where the packet's linear part begins and ends, and
+// nothing else: no context, no metadata.  `access` is pointer or probe.
+HookRow bounds_only(HookRow const& hook, Access access);
+constexpr bool has_context(HookRow const& hook) { return !hook.context.empty(); }
 
 // One of the hook's actions with its argument.
 struct Action {

@@ -98,7 +98,12 @@ class Machine {
           packet_(packet),
           maps_(maps) {
         push_frame(0);
-        write(1, address(region::context));
+        if (has_context(hook_)) {
+            write(1, address(region::context));
+        } else {
+            write(1, address(region::packet));
+            write(2, address(region::packet, linear_size()));
+        }
     }
 
     Result<u64> run() {
@@ -494,6 +499,9 @@ class Machine {
             case Helper::xdp_load_bytes:
                 if (!is_xdp_) break;
                 return xdp_load_bytes(read(1), read(2), read(3), read(4));
+            case Helper::probe_read_kernel:
+                if (hook_.access != Access::probe) break;
+                return probe_read(read(1), read(2), read(3));
         }
         return fault("hook '" + std::string(hook_.name) + "' has no such helper");
     }
@@ -573,6 +581,13 @@ class Machine {
         for (std::size_t i = 0; i < out.size(); ++i)
             out[i] = ok ? packet_.bytes[static_cast<u32>(offset) + i] : 0;
         return ok ? 0 : failed(efault);
+    }
+
+    u64 probe_read(u64 to, u64 size, u64 from) {
+        std::span<std::uint8_t> const out = bytes_to_write(to, static_cast<u32>(size));
+        std::span<std::uint8_t const> const in = bytes_to_read(from, out.size());
+        std::copy(in.begin(), in.end(), out.begin());
+        return 0;
     }
 
     u64 xdp_load_bytes(u64 context, u64 offset, u64 to, u64 size) {

@@ -34,15 +34,23 @@ struct Registers {
     Reg context, a, x;
     Reg data, data_end;      // the packet
     Reg checked, checked_x;  // data + n and data + X + n, both compared with data_end
+    Reg scratch;             // not between two instructions
     std::array<std::optional<Reg>, cbpf::memory_words> cells;  // the others are on the stack
+    std::int32_t stack = 0;                                    // bytes of it that are not ours
 };
 
 // With calls: what has to survive them lives in r6-r9.
-constexpr Registers with_calls{Reg::r6, Reg::r7, Reg::r8, Reg::r2, Reg::r3, Reg::r4, Reg::r5, {}};
-constexpr Reg scratch = Reg::r1;  // with calls
+constexpr Registers with_calls{Reg::r6, Reg::r7, Reg::r8, Reg::r2, Reg::r3,
+                               Reg::r4, Reg::r5, Reg::r1, {}};
 // Without: the registers that a JIT need not save come first.
-constexpr Registers without_calls{Reg::r1, Reg::r1, Reg::r6, Reg::r2,
-                                  Reg::r3, Reg::r4, Reg::r5, {}};
+constexpr Registers without_calls{Reg::r1, Reg::r1, Reg::r6, Reg::r2, Reg::r3,
+                                  Reg::r4, Reg::r5, Reg::r7, {}};
+// What others have chosen, for a filter that is given the packet's bounds.
+Registers given(BodyRegisters const& body) {
+    auto const& s = body.scratch;
+    return {body.data, body.result, s[0], body.data, body.data_end,
+            s[1],      s[2],        s[3], {},        body.stack};
+}
 
 constexpr std::int32_t nf_ctx_skb = 8;  // struct bpf_nf_ctx
 
@@ -72,7 +80,8 @@ class DirectForm {
           around_(around),
           ends_(around.ends),
           facts_(find_facts(program, hook, shape)),
-          regs_(choose_registers(around.needs_context)) {}
+          regs_(around.registers ? given(*around.registers)
+                                 : choose_registers(around.needs_context)) {}
 
     Result<void> run() {
         if (auto refused = first_refusal(); !refused) return refused;
@@ -135,7 +144,8 @@ class DirectForm {
     }
 
     bool has(Anc number) const {
-        return number == Anc::cpu || number == Anc::random || number == Anc::alu_xor_x ||
+        bool const called = number == Anc::cpu || number == Anc::random;
+        return number == Anc::alu_xor_x || (called && has_context(hook_)) ||
                find_metadata(hook_, number);
     }
 
@@ -187,7 +197,7 @@ class DirectForm {
 
     void version(bool slow) {
         slow_ = slow;
-        bool const first = !slow || hook_.access == Access::dynptr;
+        bool const first = !slow || hook_.access != Access::pointer;
         falls_into_accept_ = false;
         std::vector<std::size_t> order;
         for (std::size_t pc = 0; pc < insns_.size(); ++pc)
@@ -211,6 +221,7 @@ class DirectForm {
     }
 
     void prologue() {
+        if (!has_context(hook_)) return prologue_of_bounds();
         bool const keeps = regs_.context == context;
         if (keeps) b_.mov(context, Reg::r1);
         if (hook_.access == Access::dynptr) {
@@ -237,9 +248,24 @@ class DirectForm {
             b_.load(Size::word, regs_.data_end, regs_.context, hook_.fields.data_end);
             if (from_start && reads) b_.mov(regs_.checked, regs_.data);
         }
+        clear();
+    }
+
+    void clear() {
         if (facts_[0].needed == Facts::never) return;
         if ((facts_[0].live & state_a) != 0) b_.mov32(regs_.a, 0);
         if ((facts_[0].live & state_x) != 0) b_.mov32(regs_.x, 0);
+    }
+
+    // Pointers are where they are.  Numbers may be nonsense, and one of them becomes the length.
+    void prologue_of_bounds() {
+        if (hook_.access == Access::probe) {
+            b_.jump(Cond::gt, regs_.data, regs_.data_end, reject());
+            b_.alu(Alu::sub, regs_.data_end, regs_.data);
+        } else if (any_emitted([&](Insn const& i, Facts const&) { return reads_pointer(i); })) {
+            b_.mov(regs_.checked, regs_.data);
+        }
+        clear();
     }
 
     static bool reads_pointer(Insn const& insn) {
@@ -315,19 +341,21 @@ class DirectForm {
         if (regs_.cells[k])
             b_.mov32(dst, *regs_.cells[k]);
         else
-            b_.load(Size::word, dst, frame, cell(k));
+            b_.load(Size::word, dst, frame, cell(k) - regs_.stack);
     }
 
     void store_cell(std::uint32_t k, Reg src) {
         if (regs_.cells[k])
             b_.mov32(*regs_.cells[k], src);
         else
-            b_.store(Size::word, frame, cell(k), src);
+            b_.store(Size::word, frame, cell(k) - regs_.stack, src);
     }
 
     void length(Reg dst) {
         if (hook_.fields.len >= 0) {
             b_.load(Size::word, dst, regs_.context, hook_.fields.len);
+        } else if (hook_.access == Access::probe) {
+            b_.mov32(dst, regs_.data_end);
         } else if (hook_.access == Access::dynptr) {
             call_length(b_, hook_);
             b_.mov32(dst, Reg::r0);
@@ -412,11 +440,11 @@ class DirectForm {
     // (net/core/filter.c).
     bool ifindex(std::int32_t offset) {
         Builder::Label const has_device = b_.label();
-        b_.load(Size::word, scratch, context, offset);
-        b_.jump32(Cond::ne, scratch, 0, has_device);
+        b_.load(Size::word, regs_.scratch, context, offset);
+        b_.jump32(Cond::ne, regs_.scratch, 0, has_device);
         next_ = std::nullopt;
         ret(true, 0);
-        b_.bind(has_device).mov32(regs_.a, scratch);
+        b_.bind(has_device).mov32(regs_.a, regs_.scratch);
         return true;
     }
 
@@ -435,8 +463,12 @@ class DirectForm {
         std::uint64_t const end = std::uint64_t{insn.k} + bytes(size);
         if (!indexed && end <= max_reach) {
             constant_load(pc, size, dst, wanted);
+        } else if (!indexed && reaches_far(insn, hook_)) {
+            b_.mov(regs_.scratch, regs_.data);
+            advance(regs_.scratch, static_cast<std::int32_t>(end), pc);
+            read(pc, size, dst, regs_.scratch, -static_cast<std::int32_t>(bytes(size)), wanted);
         } else if (!indexed || shape_.no_perfmon) {
-            b_.jump(at(pc, true));
+            b_.jump(beyond_pointers(pc));
             return false;
         } else if (keeps_pointer(insn, facts_[pc])) {
             indexed_load(pc, size, dst, wanted);
@@ -444,6 +476,11 @@ class DirectForm {
             far_indexed_load(pc, size, dst, wanted);
         }
         return true;
+    }
+
+    // Where only a call can read, or nothing.
+    Builder::Label beyond_pointers(std::size_t pc) const {
+        return has_context(hook_) ? at(pc, true) : ends_.reject;
     }
 
     // Where a failed bounds check leads.
@@ -494,13 +531,14 @@ class DirectForm {
 
     void far_indexed_load(std::size_t pc, Size size, Reg dst, bool wanted) {
         auto const width = static_cast<std::int32_t>(bytes(size));
-        constexpr Reg p = scratch;
+        Reg const p = regs_.scratch;
         // The offset is X + k modulo 2^32.  Adding X to k and not k to a copy of X: the verifier
         // would remember the distance between the two and take it for a pointer offset, which has a
         // limit.
         b_.mov32(p, as_imm(insns_[pc].k)).alu32(Alu::add, p, regs_.x);
         // A range that the verifier can carry through the addition below.
-        b_.jump(Cond::gt, p, static_cast<std::int32_t>(max_pointer_reach) - width, at(pc, true));
+        b_.jump(Cond::gt, p, static_cast<std::int32_t>(max_pointer_reach) - width,
+                beyond_pointers(pc));
         b_.alu(Alu::add, p, regs_.data);
         advance(p, width, pc);
         read(pc, size, dst, p, -width, wanted);
@@ -510,6 +548,7 @@ class DirectForm {
 
     void slow_load(std::size_t pc, Size size, bool indexed) {
         std::uint32_t const k = insns_[pc].k;
+        if (hook_.access == Access::probe) return probe(size, indexed, k);
         b_.mov32(Reg::r2, as_imm(k));
         if (indexed) {
             b_.alu32(Alu::add, Reg::r2, regs_.x);
@@ -531,11 +570,23 @@ class DirectForm {
         b_.jump(Cond::eq, Reg::r0, 0, reject());
     }
 
+    // Memory that is not mapped is missing, too.
+    void probe(Size size, bool indexed, std::uint32_t k) {
+        auto const width = static_cast<std::int32_t>(bytes(size));
+        b_.mov32(Reg::r3, as_imm(k));
+        if (indexed) b_.alu32(Alu::add, Reg::r3, regs_.x);
+        b_.mov(Reg::r1, Reg::r3).alu(Alu::add, Reg::r1, width);
+        b_.jump(Cond::gt, Reg::r1, regs_.data_end, reject());
+        b_.alu(Alu::add, Reg::r3, regs_.data).mov32(Reg::r2, width);
+        b_.mov(Reg::r1, frame).alu(Alu::add, Reg::r1, bounce - regs_.stack);
+        b_.call(Helper::probe_read_kernel).jump(Cond::ne, Reg::r0, 0, reject());
+    }
+
     void take(std::size_t pc, Size size, Reg dst) {
         if (hook_.access == Access::dynptr)
             read(pc, size, dst, Reg::r0, 0, true);
         else
-            read(pc, size, dst, frame, bounce, true);
+            read(pc, size, dst, frame, bounce - regs_.stack, true);
     }
 
     Builder& b_;

@@ -279,7 +279,7 @@ class Passes {
             f.before = f.fast ? meet(f.before, checked) : checked;
             f.fast = true;
         };
-        if (hook_.access == Access::dynptr) {
+        if (hook_.access != Access::pointer) {
             facts_[0].fast = facts_[0].enters_slow = true;
             return;
         }
@@ -289,8 +289,10 @@ class Passes {
             if (!f.fast) continue;
             bool checks = false;
             auto const after = checked_after(pc, checks);
-            f.enters_slow = !after || (checks && !hook_.linear && !shape_.linear) ||
-                            is_far_index(insns_[pc], f);
+            // A function without a context has nothing to call with.
+            f.enters_slow =
+                has_context(hook_) && (!after || (checks && !hook_.linear && !shape_.linear) ||
+                                       is_far_index(insns_[pc], f));
             if (!after) continue;
             for_each_next(insns_[pc], pc, hook_, [&](std::size_t next) {
                 if (accepts(next)) arrive(next, *after);
@@ -310,7 +312,8 @@ class Passes {
         Facts const& f = facts_[pc];
         Checked checked = f.before;
         if (is_constant_load(insn)) {
-            if (end_of(insn) > max_reach) return std::nullopt;
+            if (end_of(insn) > max_reach)
+                return reaches_far(insn, hook_) ? std::optional(checked) : std::nullopt;
             checks = end_of(insn) > checked.bytes;
             if (checks) {
                 checked.bytes = f.needed;
@@ -384,6 +387,11 @@ std::uint32_t writes(Insn const& insn) {
 bool keeps_pointer(Insn const& insn, Facts const& facts) {
     return kind_of(insn) == Kind::load_ind && end_of(insn) <= max_reach &&
            facts.most_x + end_of(insn) <= max_pointer_reach;
+}
+
+bool reaches_far(Insn const& insn, HookRow const& hook) {
+    return !has_context(hook) && hook.access == Access::pointer &&
+           end_of(insn) <= max_pointer_reach;
 }
 
 bool always_fails(HookRow const& hook, std::uint32_t k) {

@@ -59,6 +59,10 @@ inline constexpr std::uint32_t max_reach = 0x7fff, max_pointer_reach = 0xffff;
 // An indexed load whose X is known to be small: a pointer data + X can be checked once and kept.
 bool keeps_pointer(cbpf::Insn const& insn, Facts const& facts);
 
+// A load from a constant offset beyond `max_reach` that a pointer of its own reaches: of use where
+// no call does it.
+bool reaches_far(cbpf::Insn const& insn, HookRow const& hook);
+
 // True where a load from this constant offset fails at the hook, whatever the packet.
 bool always_fails(HookRow const& hook, std::uint32_t k);
 

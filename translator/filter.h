@@ -9,6 +9,7 @@
 #include "bpf/cbpf.h"
 #include "bpf/hooks.h"
 #include "bpf/result.h"
+#include "translator/body.h"
 #include "translator/translate.h"
 
 namespace tamis::translator {
@@ -61,6 +62,8 @@ struct Surroundings {
     Ends ends;
     std::function<void()> begin = [] {};  // emits what comes first, behind any call
     bool needs_context = false;           // in `context`, to the end
+    // Without a context: where the packet's bounds are, and what else may be used.
+    std::optional<BodyRegisters> registers{};
 };
 Result<void> emit_direct_form(Builder& builder, cbpf::Program const& program, HookRow const& hook,
                               Shape const& shape, Surroundings const& around);

@@ -38,6 +38,18 @@ Result<ebpf::Program> translate(cbpf::Program const& program, Options const& opt
 Result<ebpf::Program> translate_filter(cbpf::Program const& program, HookRow const& hook,
                                        Shape const& shape = {});
 
+// Where a function's arguments are that say where the packet is: the context in `first`, or the
+// packet's bounds.
+struct Parameters {
+    ebpf::Reg first = ebpf::Reg::r1, second = ebpf::Reg::r2;
+};
+
+// The filter as a function of that name for other programs to call; it returns 1 for a match and 0
+// for none.  `hook` is where those programs run, or what bounds_only() made of it.
+Result<ebpf::Program> translate_predicate(cbpf::Program const& program, HookRow const& hook,
+                                          Shape const& shape, std::string name,
+                                          Parameters const& parameters = {});
+
 // Index of the counters map's entries.
 inline constexpr std::uint32_t counter_passed = 0, counter_matched = 1;
 

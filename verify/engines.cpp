@@ -25,12 +25,13 @@ bool reads_metadata(cbpf::Program const& program) {
 
 // Programs at these hooks may return no more than their actions' codes.
 bool returns_any_value(HookRow const& hook) {
-    return hook.start == Start::device || hook.access == Access::ld_abs;
+    return has_context(hook) && (hook.start == Start::device || hook.access == Access::ld_abs);
 }
 
 // The filter as a function of the classic value, or of 1 and 0 where a hook takes no other.
 Result<ebpf::Program> as_function(cbpf::Program const& program, HookRow const& hook) {
     if (returns_any_value(hook)) return translator::translate_filter(program, hook);
+    if (!has_context(hook)) return translator::translate_predicate(program, hook, {}, "filter");
     auto const returning = [&](std::int32_t code) {
         return *std::find_if(hook.actions.begin(), hook.actions.end(),
                              [&](ActionName const& a) { return (a.code != 0) == (code != 0); });
@@ -49,8 +50,8 @@ std::uint32_t decision(HookRow const& hook, std::uint32_t verdict) {
 
 class Interpreter : public Engine {
   public:
-    explicit Interpreter(Hook hook)
-        : hook_(row(hook)), name_(std::string(hook_.name) + ", interpreted") {}
+    Interpreter(HookRow const& hook, std::string_view how)
+        : hook_(hook), name_(std::string(hook_.name) + std::string(how) + ", interpreted") {}
     std::string_view name() const override { return name_; }
 
     Result<bool> prepare(cbpf::Program const& program) override {
@@ -84,7 +85,7 @@ class Interpreter : public Engine {
     }
 
   private:
-    HookRow const& hook_;
+    HookRow hook_;
     std::string name_;
     ebpf::Program program_;
     runtime::MapMemory maps_;
@@ -210,7 +211,13 @@ class ClassicAttach : public Engine {
 
 }  // namespace
 
-std::unique_ptr<Engine> interpreter(Hook hook) { return std::make_unique<Interpreter>(hook); }
+std::unique_ptr<Engine> interpreter(Hook hook) {
+    return std::make_unique<Interpreter>(row(hook), "");
+}
+std::unique_ptr<Engine> bounds_interpreter(Hook hook, Access access) {
+    return std::make_unique<Interpreter>(bounds_only(row(hook), access),
+                                         access == Access::probe ? ", probed" : ", bounds only");
+}
 std::unique_ptr<Engine> in_kernel(Hook hook) { return std::make_unique<TestRun>(hook); }
 std::unique_ptr<Engine> kernel_classic() { return std::make_unique<ClassicAttach>(); }
 
@@ -219,6 +226,8 @@ std::vector<std::unique_ptr<Engine>> unprivileged_engines() {
     for (Hook const hook : {Hook::socket, Hook::xdp, Hook::xdp_frags, Hook::tc_ingress,
                             Hook::cgroup_egress, Hook::netfilter_input})
         engines.push_back(interpreter(hook));
+    for (Access const access : {Access::pointer, Access::probe})
+        engines.push_back(bounds_interpreter(Hook::xdp, access));
     engines.push_back(kernel_classic());
     return engines;
 }

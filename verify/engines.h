@@ -43,6 +43,8 @@ class Engine {
 // A form, as the hook's row says, interpreted.  Where a hook's packets need not be linear, part of
 // each packet is not.
 std::unique_ptr<Engine> interpreter(Hook hook);
+// The function for programs that give it the packet's bounds, interpreted.
+std::unique_ptr<Engine> bounds_interpreter(Hook hook, Access access);
 // In the running kernel, by BPF_PROG_TEST_RUN.
 std::unique_ptr<Engine> in_kernel(Hook hook);
 // The kernel's own translation: the classic program on a pair of unix datagram sockets.  Needs no

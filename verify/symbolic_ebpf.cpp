@@ -838,6 +838,8 @@ class Machine {
             case Helper::xdp_load_bytes:
                 if (!xdp_) break;
                 return load_bytes();
+            case Helper::probe_read_kernel:
+                break;
         }
         refuse(fmt::format("helper {} is not modelled for hook {}", static_cast<int>(helper),
                            hook_.name));
