@@ -1,5 +1,5 @@
 // The stages one by one, the limits, and what bad input costs.
-#include <chrono>
+#include <ctime>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -377,14 +377,14 @@ TEST(Limits, LongJumpsAreResolved) {
 }
 
 // What must be refused is refused at once, and long lists take time in proportion; the bounds are
-// wide, for slow machines.
+// wide, for slow machines.  The time is the processor's for us, so that a busy machine is no slow one.
 TEST(Limits, TimeIsBounded) {
     auto const milliseconds = [](std::string const& text, bool good) {
-        auto const begin = std::chrono::steady_clock::now();
+        std::clock_t const begin = std::clock();
         auto const compiled = compile(text, {});
-        auto const end = std::chrono::steady_clock::now();
+        std::clock_t const end = std::clock();
         EXPECT_EQ(compiled.has_value(), good) << text.substr(0, 60);
-        return std::chrono::duration<double, std::milli>(end - begin).count();
+        return 1e3 * static_cast<double>(end - begin) / CLOCKS_PER_SEC;
     };
     for (std::string const& text :
          {repeat("not ", 200000) + "tcp", repeat("(", 10000), repeat("((", 10000) + "tcp",
