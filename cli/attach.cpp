@@ -1,4 +1,6 @@
 // tamis attach: a filter at a hook of the running kernel, in the foreground, with its counters.
+#include "runtime/attach.h"
+
 #include <cerrno>
 
 #include <CLI/CLI.hpp>
@@ -6,49 +8,37 @@
 #include <nlohmann/json.hpp>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "backend/object.h"
 #include "bpf/link_types.h"
 #include "cli/args.h"
+#include "cli/counters.h"
 #include "cli/hook_options.h"
 #include "cli/input.h"
 #include "cli/verbs.h"
 #include "cli/wait.h"
+#include "runtime/bpf_fs.h"
 #include "runtime/kernel.h"
 #include "runtime/netns.h"
+#include "runtime/privilege.h"
 #include "translator/translate.h"
 
 namespace tamis::cli {
 namespace {
 
-using runtime::Counters;
+using runtime::Attached;
 using runtime::Fd;
 using runtime::LoadedProgram;
-using runtime::XdpMode;
 
 struct AttachOptions {
     InputOptions input;
     HookOptions hook;
-    std::string interface, netns, mode = "auto", direction = "inout";
+    runtime::Where where;
+    std::string netns, pin, direction = "inout";
     double interval = 1;
     bool json = false;
 };
-
-// What holds the program at its hook: a link or a socket, gone with this value.
-struct Attachment {
-    Fd holder;
-    std::string_view mode;
-    bool is_socket = false;
-};
-
-Result<XdpMode> parse_mode(std::string const& name) {
-    if (name == "auto") return XdpMode::automatic;
-    if (name == "native") return XdpMode::native;
-    if (name == "generic") return XdpMode::generic;
-    return fail({fmt::format("unknown mode '{}'", escape(name)),
-                 std::nullopt,
-                 {{"--mode takes auto, native or generic", std::nullopt}}});
-}
 
 Result<runtime::Direction> parse_direction(std::string const& name) {
     if (name == "in") return runtime::Direction::in;
@@ -58,76 +48,38 @@ Result<runtime::Direction> parse_direction(std::string const& name) {
                  {{"-Q takes in or inout", std::nullopt}}});
 }
 
-Result<Attachment> attach_at(AttachOptions const& o, Hook hook, LoadedProgram const& program) {
-    switch (hook) {
-        case Hook::xdp:
-        case Hook::xdp_frags: {
-            auto const mode = parse_mode(o.mode);
-            if (!mode) return fail(mode.error());
-            auto attached = runtime::attach_xdp(program, o.interface, *mode);
-            if (!attached) return fail(attached.error());
-            return Attachment{std::move(attached->link),
-                              attached->mode == XdpMode::native ? "native" : "generic"};
-        }
-        case Hook::socket: {
-            auto const direction = parse_direction(o.direction);
-            if (!direction) return fail(direction.error());
-            auto socket = runtime::packet_socket(o.interface, program, *direction);
-            if (!socket) return fail(socket.error());
-            return Attachment{std::move(*socket), "ebpf", true};
-        }
-        case Hook::tc_ingress:
-        case Hook::tc_egress:
-        case Hook::tc_action:
-        case Hook::cgroup_ingress:
-        case Hook::cgroup_egress:
-        case Hook::lwt_in:
-        case Hook::lwt_out:
-        case Hook::lwt_xmit:
-        case Hook::netfilter_prerouting:
-        case Hook::netfilter_input:
-        case Hook::netfilter_forward:
-        case Hook::netfilter_output:
-        case Hook::netfilter_postrouting:
-            return fail({fmt::format("attaching at {} is not supported yet", row(hook).name),
-                         std::nullopt,
-                         {{"compile an object with -o and load it with tc", std::nullopt}}});
-    }
-    return fail({"unknown hook", std::nullopt, {}});
-}
-
-Json json_of(runtime::Counter const& counter) {
-    return {{"packets", counter.packets}, {"bytes", counter.bytes}};
-}
-
-// One line of counters, at once: whoever reads it wants to see it now.
-Result<void> show(LoadedProgram const& program, bool json) {
+// Counters, at once: whoever reads them wants to see them now.  On a terminal one line is written
+// again and again.
+Result<void> show(LoadedProgram const& program, bool json, bool last) {
+    static bool const terminal = isatty(STDOUT_FILENO) == 1;
     auto const counters = program.counters();
     if (!counters) return fail(counters.error());
     if (json) {
         Json line = object_of("counters");
-        line["matched"] = json_of(counters->matched);
-        line["passed"] = json_of(counters->passed);
+        add_to(line, *counters);
         print_json(line);
+    } else if (terminal) {
+        print(fmt::format("\r{}\x1b[K{}", text_of(*counters), last ? "\n" : ""));
     } else {
-        print(fmt::format("matched {} packets {} bytes, passed {} packets {} bytes\n",
-                          counters->matched.packets, counters->matched.bytes,
-                          counters->passed.packets, counters->passed.bytes));
+        print(text_of(*counters) + "\n");
     }
     return flush();
 }
 
-void announce(AttachOptions const& o, Attachment const& attachment, std::uint32_t id) {
+void announce(AttachOptions const& o, Attached const& attached, std::uint32_t id) {
+    if (!attached.note.empty()) complain(fmt::format("tamis: note: {}\n", attached.note));
     if (!o.json) {
-        complain(fmt::format("attached {} {} {} id {}\n", o.hook.name, o.interface, attachment.mode,
-                             id));
+        complain(fmt::format("attached {} {} {} id {}{}\n", o.hook.name, escape(attached.target),
+                             attached.mode, id, o.pin.empty() ? "" : " as " + o.pin));
         return;
     }
     Json line = object_of("attached");
     line["hook"] = o.hook.name;
-    line["interface"] = o.interface;
-    line["mode"] = attachment.mode;
+    line["interface"] = o.where.interface.empty() ? Json(nullptr) : Json(o.where.interface);
+    line["target"] = attached.target;
+    line["mode"] = attached.mode;
     line["id"] = id;
+    line["pin"] = o.pin.empty() ? Json(nullptr) : Json(o.pin);
     print_json(line);
 }
 
@@ -138,13 +90,14 @@ void drain(int socket) {
 }
 
 // Counters every interval until a signal asks for the end, and once more then.
-Result<void> watch(LoadedProgram const& program, Attachment const& attachment,
-                   AttachOptions const& o, Fd const& signals) {
+Result<void> watch(LoadedProgram const& program, Attached const& attached, AttachOptions const& o,
+                   Fd const& signals) {
     auto const timer = ticks(o.interval);
     if (!timer) return fail(timer.error());
+    bool const drained = attached.lifetime == Lifetime::fd;
     pollfd waits[] = {{signals.get(), POLLIN, 0},
                       {timer->get(), POLLIN, 0},
-                      {attachment.is_socket ? attachment.holder.get() : -1, POLLIN, 0}};
+                      {drained ? attached.holder.get() : -1, POLLIN, 0}};
     while (true) {
         if (poll(waits, std::size(waits), -1) < 0 && errno != EINTR)
             return fail(system_error("poll", errno));
@@ -155,7 +108,7 @@ Result<void> watch(LoadedProgram const& program, Attachment const& attachment,
         if (tick && read(timer->get(), &expirations, sizeof expirations) < 0)
             return fail(system_error("cannot read the timer", errno));
         if (end || tick)
-            if (auto shown = show(program, o.json); !shown) return shown;
+            if (auto shown = show(program, o.json, end); !shown) return shown;
         if (end) return {};
     }
 }
@@ -170,39 +123,71 @@ Result<LoadedProgram> load(Input const& input, Source const& lines,
     return LoadedProgram::load(*object, hook);
 }
 
-Exit run(AttachOptions const& o) {
+// The link type of what a filter at the hook sees there.
+Result<int> link_type_at(HookRow const& hook, std::string const& interface) {
+    if (interface.empty() || hook.start == Start::network) return default_link_type(hook);
+    if (auto const index = runtime::interface_index(interface); !index) return fail(index.error());
+    return runtime::interface_link_type(interface);
+}
+
+Exit stay(AttachOptions const& o, Input const& input, LoadedProgram const& program,
+          HookRow const& hook) {
+    if (runtime::has_bpf_fs() && runtime::bpf_fs_is_private())
+        complain(
+            "tamis: warning: the BPF file system here is private to this mount namespace, as under "
+            "`ip netns exec`:\n"
+            "tamis: note: what is pinned there goes with it; --netns enters a network namespace "
+            "without that\n");
+    auto const attached =
+        runtime::attach_pinned(hook, {program.fd(), program.id(), program.counters_fd()}, o.where,
+                               o.pin, {{"netns", o.netns}, {"expression", input.source.text}});
+    if (!attached) return report(attached.error());
+    announce(o, *attached, program.id());
+    return Exit::success;
+}
+
+Exit watch_until_signal(AttachOptions const& o, LoadedProgram const& program, HookRow const& hook) {
+    auto const signals = end_signals();
+    if (!signals) return report(signals.error());
+    auto const attached =
+        runtime::attach(hook, {program.fd(), program.id(), program.counters_fd()}, o.where);
+    if (!attached) return report(attached.error());
+    if (auto dropped = runtime::drop_capabilities(); !dropped) return report(dropped.error());
+    announce(o, *attached, program.id());
+    if (auto watched = watch(program, *attached, o, *signals); !watched)
+        return report(watched.error());
+    return Exit::success;
+}
+
+Exit run(AttachOptions& o) {
     auto refuse = [](std::string message, std::string note) {
         return report({std::move(message), std::nullopt, {{std::move(note), std::nullopt}}});
     };
     if (o.hook.name.empty()) return refuse("no hook", "name one with --hook");
-    if (o.interface.empty()) return refuse("no interface", "name one with -i");
     if (!(o.interval >= 0.01 && o.interval <= 1e6))
         return refuse("an interval must be from 0.01 to 1000000 seconds",
                       "--interval 1 is the default");
-    auto const options = o.hook.resolve();
-    if (!options) return report(options.error());
-    if (!options->stats) return refuse("attach counts", "leave --no-stats out");
-
     if (!o.netns.empty())
         if (auto entered = runtime::enter_network_namespace(o.netns); !entered)
             return report(entered.error());
-    auto const index = runtime::interface_index(o.interface);
-    if (!index) return report(index.error());
-    auto const link_type = runtime::interface_link_type(o.interface);
+    auto options = o.hook.resolve();
+    if (!options) return report(options.error());
+    if (!options->stats) return refuse("attach counts", "leave --no-stats out");
+    auto const direction = parse_direction(o.direction);
+    if (!direction) return report(direction.error());
+    o.where.direction = *direction;
+    HookRow const& hook = row(options->hook);
+    if (auto const checked = runtime::check(hook, o.where); !checked)
+        return report(checked.error());
+    if (!o.pin.empty()) options->name = runtime::program_name(o.pin);
+
+    auto const link_type = link_type_at(hook, o.where.interface);
     if (!link_type) return report(link_type.error());
     auto const input = compile_input(o.input, *link_type, frontend::Context::live);
     if (!input) return input.error();
-
-    auto const signals = end_signals();
-    if (!signals) return report(signals.error());
     auto const program = load(*input, line_source(o.input, input->source), *options);
     if (!program) return report(program.error(), input->source);
-    auto const attachment = attach_at(o, options->hook, *program);
-    if (!attachment) return report(attachment.error());
-    announce(o, *attachment, program->id());
-    if (auto watched = watch(*program, *attachment, o, *signals); !watched)
-        return report(watched.error());
-    return Exit::success;
+    return o.pin.empty() ? watch_until_signal(o, *program, hook) : stay(o, *input, *program, hook);
 }
 
 }  // namespace
@@ -213,12 +198,23 @@ Exit attach(std::vector<std::string> const& args) {
                  "tamis attach"};
     o.input.add_to(app);
     o.hook.add_to(app);
-    app.add_option("-i", o.interface, "the network interface")->type_name("IF");
+    app.add_option("-i", o.where.interface, "the network interface")->type_name("IF");
+    app.add_option("--cgroup", o.where.cgroup, "the control group: its folder")->type_name("PATH");
+    app.add_option("--nf", o.where.netfilter, "for netfilter: ipv4 or ipv6, and a priority")
+        ->type_name("FAMILY[:PRIORITY]");
     app.add_option("--netns", o.netns, "in this network namespace: a name, or a process ID")
         ->type_name("NAME|PID");
-    app.add_option("--mode", o.mode, "for xdp: auto (native, else generic), native or generic")
+    app.add_option("--mode", o.where.mode, "for xdp: auto (native, else generic), native, generic")
         ->type_name("MODE")
         ->capture_default_str();
+    auto* const before =
+        app.add_option("--before", o.where.before, "for tc: run before this program")
+            ->type_name("NAME|ID");
+    app.add_option("--after", o.where.after, "for tc: run behind it; last is the default")
+        ->type_name("NAME|ID")
+        ->excludes(before);
+    app.add_option("--pin", o.pin, "stay attached under this name: see `tamis list`")
+        ->type_name("NAME");
     app.add_option("-Q", o.direction, "for a socket: in or inout")
         ->type_name("DIRECTION")
         ->capture_default_str();

@@ -21,6 +21,8 @@ constexpr Verb verbs[] = {
     {"compile", "an expression as classic BPF, eBPF or an ELF object", cli::compile, false},
     {"match", "the packets of a capture file that an expression matches", cli::match, false},
     {"attach", "run a filter at a hook of the kernel and count", cli::attach, true},
+    {"list", "what stays attached under a name, with its counters", cli::list, true},
+    {"detach", "end what was attached under a name", cli::detach, true},
     {"explain", "an expression, its classic BPF and its eBPF side by side", cli::explain, false},
     {"check", "our translation of a filter beside the running kernel's own", cli::check, true},
     {"prove", "a filter or two of them for every packet, or a packet that differs", cli::prove,

@@ -11,6 +11,8 @@ namespace tamis::cli {
 Exit compile(std::vector<std::string> const& args);
 Exit match(std::vector<std::string> const& args);
 Exit attach(std::vector<std::string> const& args);
+Exit list(std::vector<std::string> const& args);
+Exit detach(std::vector<std::string> const& args);
 Exit explain(std::vector<std::string> const& args);
 Exit check(std::vector<std::string> const& args);
 Exit prove(std::vector<std::string> const& args);

@@ -1,8 +1,7 @@
 // Loaded programs to where their sections say.
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <optional>
 
 #include <fcntl.h>
@@ -14,6 +13,7 @@
 
 #include "runtime/kprobe_events.h"
 #include "runtime/libbpf_words.h"
+#include "runtime/links.h"
 #include "runtime/object_handle.h"
 #include "runtime/tracefs.h"
 #include "runtime/verifier_log.h"
@@ -116,31 +116,20 @@ UserFunction user_function(std::string_view tail, std::string_view binary) {
     return out;
 }
 
-struct Netfilter {
-    std::uint32_t family, hook;
-    std::int32_t priority;
-};
-std::optional<Netfilter> parse_netfilter(std::string_view text) {
+// `ipv4:prerouting` or `ipv6:input:-100`.
+std::optional<NetfilterPlace> parse_netfilter(std::string_view text) {
     constexpr std::string_view hooks[] = {"prerouting", "input", "forward", "output",
                                           "postrouting"};
-    constexpr std::uint32_t ipv4 = 2, ipv6 = 10;  // NFPROTO_*
-    Netfilter out{};
-    if (text.starts_with("ipv4:"))
-        out.family = ipv4;
-    else if (text.starts_with("ipv6:"))
-        out.family = ipv6;
-    else
-        return std::nullopt;
-    text.remove_prefix(5);
-    std::size_t const colon = text.find(':');
-    auto const* hook = std::find(std::begin(hooks), std::end(hooks), text.substr(0, colon));
-    if (hook == std::end(hooks)) return std::nullopt;
-    out.hook = static_cast<std::uint32_t>(hook - std::begin(hooks));
-    if (colon == text.npos) return out;
-    auto const priority = number<std::int32_t>(text.substr(colon + 1));
-    if (!priority) return std::nullopt;
-    out.priority = *priority;
-    return out;
+    std::size_t const first = std::min(text.find(':'), text.size());
+    std::size_t const second = std::min(text.find(':', first + 1), text.size());
+    auto place = parse_netfilter_family(std::string(text.substr(0, first)) +
+                                        std::string(text.substr(second)));
+    auto const* hook =
+        std::find(std::begin(hooks), std::end(hooks),
+                  first < second ? text.substr(first + 1, second - first - 1) : std::string_view());
+    if (!place || hook == std::end(hooks)) return std::nullopt;
+    place->hook = static_cast<std::uint32_t>(hook - std::begin(hooks));
+    return place;
 }
 
 bool is_socket_map(MapPlan const& map) {
@@ -204,15 +193,6 @@ Result<void> keep(Handle& handle, ProgramPlan const& plan, Targets const& target
         return fail(system_error(
             fmt::format("cannot pin the link of {} at '{}'", who(plan), escape(path)), errno));
     return {};
-}
-
-// BPF_LINK_CREATE with what libbpf 1.1 does not know; the layout is linux/bpf.h's.
-struct LinkCreate {
-    std::uint32_t program, target, attach_type, flags;
-    std::array<std::uint32_t, 12> rest;  // by attach type
-};
-Fd create_link(LinkCreate const& request) {
-    return Fd(static_cast<int>(syscall(SYS_bpf, BPF_LINK_CREATE, &request, sizeof request)));
 }
 
 class Attacher {
@@ -432,18 +412,14 @@ class Attacher {
     }
 
     Result<std::string> tcx() {
-        constexpr std::uint32_t ingress = 46, egress = 47;  // BPF_TCX_*
+        constexpr std::uint32_t egress = 47;  // BPF_TCX_EGRESS
         auto const index = interface_index(targets_.interface);
         if (!index) return fail(index.error());
         bool const out =
             row_.attach_type == egress || (row_.attach_type == 0 && targets_.direction == "egress");
         std::string const place =
             fmt::format("tc {} of '{}'", out ? "egress" : "ingress", targets_.interface);
-        Fd link = create_link({.program = static_cast<std::uint32_t>(bpf_program__fd(program_)),
-                               .target = *index,
-                               .attach_type = out ? egress : ingress,
-                               .flags = 0,
-                               .rest = {}});
+        Fd link = link_tcx(bpf_program__fd(program_), *index, out);
         if (link || errno == EPERM) return linked(std::move(link), place);
         auto diagnostic = refused(plan_, escape(place), errno);
         diagnostic.notes.push_back(
@@ -493,15 +469,8 @@ class Attacher {
             return fail(
                 input_error(fmt::format("'{}' is no netfilter hook", escape(targets_.netfilter)),
                             "such as --nf ipv4:prerouting or --nf ipv6:input:-100"));
-        LinkCreate request{.program = static_cast<std::uint32_t>(bpf_program__fd(program_)),
-                           .target = 0,
-                           .attach_type = row_.attach_type,
-                           .flags = 0,
-                           .rest = {}};
-        request.rest[0] = hook->family;
-        request.rest[1] = hook->hook;
-        std::memcpy(&request.rest[2], &hook->priority, sizeof hook->priority);
-        return linked(create_link(request), fmt::format("netfilter {}", targets_.netfilter));
+        return linked(link_netfilter(bpf_program__fd(program_), *hook),
+                      fmt::format("netfilter {}", targets_.netfilter));
     }
 
     Result<std::string> iterator() {

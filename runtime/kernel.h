@@ -50,6 +50,9 @@ struct TestRun {
     std::uint32_t nanoseconds = 0;  // average of one run
 };
 
+// Of a map of two counters, passed and matched, summed over CPUs; an error when it is no such map.
+Result<Counters> read_counters(int map);
+
 // One program of an ELF object, loaded.  It leaves the kernel with this value unless a link or a
 // socket holds it.
 class LoadedProgram {
@@ -62,8 +65,8 @@ class LoadedProgram {
     int fd() const;
     std::uint32_t id() const;
     std::size_t verified_insns() const;  // instructions the verifier processed (bpf_prog_info)
-    Result<Counters> counters()
-        const;  // summed over CPUs; an error when the program has no map `counters`
+    int counters_fd() const;             // of the map `counters`; -1: the program has none
+    Result<Counters> counters() const;
     // BPF_PROG_TEST_RUN: for xdp 14..., for skb hooks see the kernel's own limits on size.
     Result<TestRun> test_run(std::span<std::uint8_t const> packet, std::uint32_t repeat = 1) const;
 

@@ -159,17 +159,25 @@ std::uint32_t LoadedProgram::id() const { return handle_->info.id; }
 
 std::size_t LoadedProgram::verified_insns() const { return handle_->info.verified_insns; }
 
-Result<Counters> LoadedProgram::counters() const {
+int LoadedProgram::counters_fd() const {
     bpf_map const* map = bpf_object__find_map_by_name(handle_->object, "counters");
-    if (!map || bpf_map__value_size(map) != sizeof(Counter) || bpf_map__max_entries(map) < 2)
+    return map ? bpf_map__fd(map) : -1;
+}
+
+Result<Counters> LoadedProgram::counters() const { return read_counters(counters_fd()); }
+
+Result<Counters> read_counters(int map) {
+    bpf_map_info info{};
+    std::uint32_t size = sizeof info;
+    if (map < 0 || bpf_obj_get_info_by_fd(map, &info, &size) != 0 ||
+        info.value_size != sizeof(Counter) || info.max_entries < 2)
         return fail(unusable("the program has no map 'counters' of packets and bytes"));
-    int const cpus =
-        bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_ARRAY ? libbpf_num_possible_cpus() : 1;
+    int const cpus = info.type == BPF_MAP_TYPE_PERCPU_ARRAY ? libbpf_num_possible_cpus() : 1;
     if (cpus < 0) return fail(system_error("cannot count the CPUs", -cpus));
     std::vector<Counter> values(static_cast<std::size_t>(cpus));
     Counters sum;
     for (std::uint32_t key = 0; key < 2; ++key) {
-        if (bpf_map_lookup_elem(bpf_map__fd(map), &key, values.data()) != 0)
+        if (bpf_map_lookup_elem(map, &key, values.data()) != 0)
             return fail(system_error("cannot read the counters", errno));
         Counter& total = key == 0 ? sum.passed : sum.matched;
         for (Counter const& value : values) {

@@ -120,6 +120,14 @@ class Json(unittest.TestCase):
         process.send_signal(signal.SIGINT)
         self.assertEqual(self.check(process.communicate(timeout=10)[0]), {"attached", "counters"})
 
+    def test_list(self):
+        self.need_root()
+        # A network and a BPF file system of its own.
+        script = ('ip link set lo up; "$0" attach -i lo --hook tc-ingress --pin docs icmp && "$0" list --json; '
+                  '"$0" detach docs')
+        lines = subprocess.run(["unshare", "-mn", "sh", "-c", script, TAMIS], capture_output=True, text=True).stdout
+        self.assertEqual(self.check(lines), {"pinned"})
+
     def test_load(self):
         self.need_root()
         with tempfile.TemporaryDirectory() as folder:

@@ -262,7 +262,7 @@ class Privilege(Base):
 
     def test_attach_explains_itself(self):
         self.fails(2, r"no hook", "attach", "-i", "lo", "icmp")
-        self.fails(2, r"no interface", "attach", "--hook", "xdp", "icmp")
+        self.fails(2, r"needs a network interface", "attach", "--hook", "xdp", "icmp")
         self.fails(2, r"no network interface 'l0'\nnote: there is 'lo'", "attach", "-i", "l0", "--hook", "xdp", "icmp")
 
 
