@@ -6,6 +6,8 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "cli/describe.h"
+
 namespace tamis::cli {
 namespace {
 
@@ -44,6 +46,28 @@ Reading read_option(CLI::App const& app, std::string const& arg) {
     return {true, 0};
 }
 
+Exit parse(CLI::App& app, std::vector<std::string> args, std::function<Exit()> const& body) {
+    std::reverse(args.begin(), args.end());  // CLI11 reads a vector from its end
+    try {
+        app.parse(std::move(args));
+    } catch (CLI::CallForHelp const&) {
+        print(app.help());
+        return Exit::success;
+    } catch (CLI::ParseError const& error) {
+        return report({escape(error.what()), std::nullopt, {}});
+    }
+    return body();
+}
+
+void prepare(CLI::App& app) {
+    app.formatter(help_formatter());
+    app.set_help_flag("-h,--help", "print this help");
+}
+
+bool asks_for_description(std::vector<std::string> const& args) {
+    return args.size() == 1 && args[0] == "--help-json";
+}
+
 }  // namespace
 
 Result<SplitArgs> split(CLI::App const& app, std::vector<std::string> const& args) {
@@ -80,25 +104,20 @@ Result<SplitArgs> split(CLI::App const& app, std::vector<std::string> const& arg
 
 Exit parse_and_run(CLI::App& app, std::vector<std::string> const& args,
                    std::vector<std::string>& words, std::function<Exit()> const& body) {
+    prepare(app);
     app.get_formatter()->label("OPTIONS", "OPTIONS] [EXPR");  // in the line of usage
+    if (asks_for_description(args)) return describe(app, true);
     auto parts = split(app, args);
     if (!parts) return report(parts.error());
     words = std::move(parts->words);
-    return parse_and_run(app, std::move(parts->options), body);
+    return parse(app, std::move(parts->options), body);
 }
 
 Exit parse_and_run(CLI::App& app, std::vector<std::string> args,
                    std::function<Exit()> const& body) {
-    std::reverse(args.begin(), args.end());  // CLI11 reads a vector from its end
-    try {
-        app.parse(std::move(args));
-    } catch (CLI::CallForHelp const&) {
-        print(app.help());
-        return Exit::success;
-    } catch (CLI::ParseError const& error) {
-        return report({escape(error.what()), std::nullopt, {}});
-    }
-    return body();
+    prepare(app);
+    if (asks_for_description(args)) return describe(app, false);
+    return parse(app, std::move(args), body);
 }
 
 }  // namespace tamis::cli

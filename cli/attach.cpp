@@ -199,13 +199,16 @@ Exit attach(std::vector<std::string> const& args) {
     o.input.add_to(app);
     o.hook.add_to(app);
     app.add_option("-i", o.where.interface, "the network interface")->type_name("IF");
-    app.add_option("--cgroup", o.where.cgroup, "the control group: its folder")->type_name("PATH");
-    app.add_option("--nf", o.where.netfilter, "for netfilter: ipv4 or ipv6, and a priority")
+    app.add_option("--cgroup", o.where.cgroup, "the folder of a control group, version 2")
+        ->type_name("DIR");
+    app.add_option(
+           "--nf", o.where.netfilter,
+           "for netfilter: ipv4 or ipv6, and where among the hook's users it runs; 0 by default")
         ->type_name("FAMILY[:PRIORITY]");
     app.add_option("--netns", o.netns, "in this network namespace: a name, or a process ID")
         ->type_name("NAME|PID");
-    app.add_option("--mode", o.where.mode, "for xdp: auto (native, else generic), native, generic")
-        ->type_name("MODE")
+    app.add_option("--mode", o.where.mode, "for xdp; auto is native, else generic")
+        ->type_name("auto|native|generic")
         ->capture_default_str();
     auto* const before =
         app.add_option("--before", o.where.before, "for tc: run before this program")
@@ -215,8 +218,8 @@ Exit attach(std::vector<std::string> const& args) {
         ->excludes(before);
     app.add_option("--pin", o.pin, "stay attached under this name: see `tamis list`")
         ->type_name("NAME");
-    app.add_option("-Q", o.direction, "for a socket: in or inout")
-        ->type_name("DIRECTION")
+    app.add_option("-Q", o.direction, "for a socket: packets that come in, or all of them")
+        ->type_name("in|inout")
         ->capture_default_str();
     app.add_option("--interval", o.interval, "seconds between two lines of counters")
         ->type_name("SECONDS")

@@ -273,8 +273,11 @@ Exit check(std::vector<std::string> const& args) {
     CLI::App app{"Shows our translation of a filter beside the one that the running kernel makes.",
                  "tamis check"};
     o.input.add_to(app);
-    app.add_option("-y", o.link_type, "link type, by name or number")->capture_default_str();
-    app.add_option("--random", o.random, "instead of an expression: N programs that it accepts")
+    app.add_option("-y", o.link_type, "link type, by name or number")
+        ->type_name("DLT")
+        ->capture_default_str();
+    app.add_option("--random", o.random,
+                   "instead of an expression: N random programs that the kernel accepts")
         ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000'000}));
     app.add_option("--seed", o.seed, "of the random programs and packets")->capture_default_str();
     app.add_option("--pid", o.process, "the filters that a process has on its sockets")

@@ -348,13 +348,11 @@ Exit compile(std::vector<std::string> const& args) {
                  "print classic BPF as tcpdump does: -d listing, -dd C, -ddd decimal");
     app.add_option(
            "--emit", o.emit,
-           "classic, bytecode (one line for tc and xt_bpf), graph (what the optimiser made), "
-           "ebpf, object or raw; default: "
-           "classic without "
-           "--hook, ebpf with it, object when -o ends in .o")
-        ->type_name("FORM");
-    app.add_option("--format", o.format, "of --emit graph: text, or dot for Graphviz")
-        ->type_name("FORMAT")
+           "bytecode is the one line that tc and xt_bpf take, graph what the optimiser made of the "
+           "expression, raw 8 bytes an instruction; default: classic without --hook, ebpf with "
+           "it, object when -o ends in .o")
+        ->type_name("classic|bytecode|graph|ebpf|object|raw");
+    app.add_option("--format", o.format, "of --emit graph; dot is Graphviz's")
         ->check(CLI::IsMember({"text", "dot"}))
         ->capture_default_str();
     app.add_option("-o", o.output, "write to FILE, whole or not at all")->type_name("FILE");
@@ -371,7 +369,9 @@ Exit compile(std::vector<std::string> const& args) {
     app.add_option("--chain", o.chain,
                    "for libxdp: actions after which the next program runs; default: pass")
         ->type_name("ACTION,...");
-    app.add_flag("--strip", o.strip, "leave the filter's text out of an object");
+    app.add_flag("--strip", o.strip,
+                 "leave the filter's text out of an object; bpftool and the verifier's log show it "
+                 "beside the instructions otherwise");
     app.add_flag("--prove", o.prove, "write nothing that is not proved to be right");
     app.add_flag("--json", o.json, "print one JSON object");
     app.footer(

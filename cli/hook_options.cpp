@@ -72,6 +72,7 @@ Result<Action> parse_action(HookRow const& hook, std::string_view text) {
 }  // namespace
 
 void HookOptions::add_to(CLI::App& app) {
+    app.option_defaults()->group("Hook");
     app.add_option("--hook", name, "where the filter will run: " + names(hooks()))
         ->type_name("HOOK");
     app.add_option("--match", match, "action for a packet that matches")->type_name("ACTION");
@@ -80,6 +81,7 @@ void HookOptions::add_to(CLI::App& app) {
     app.add_flag("--linear", linear,
                  "take what lies outside of a packet's linear part for missing: shorter code");
     app.add_flag("--no-perfmon", no_perfmon, "a program that loads without CAP_PERFMON");
+    app.option_defaults()->group("Options");
 }
 
 Result<translator::Options> HookOptions::resolve() const {

@@ -136,6 +136,7 @@ Result<cbpf::Program> read_classic(std::string const& text, bool unchecked) {
 }  // namespace
 
 void InputOptions::add_to(CLI::App& app) {
+    app.option_defaults()->group("Filter");
     app.add_option("-F", file,
                    "read the expression from FILE ('-': standard input); # begins a comment")
         ->type_name("FILE");
@@ -148,8 +149,8 @@ void InputOptions::add_to(CLI::App& app) {
         ->capture_default_str();
     app.add_option("-m", netmask, "netmask for 'ip broadcast': dotted quad or number")
         ->type_name("MASK");
-    app.add_option("--context", context, "what the program will look at: dead, savefile or live")
-        ->type_name("CONTEXT");
+    app.add_option("--context", context, "what the program will look at; the verb knows")
+        ->type_name("dead|savefile|live");
     app.add_flag("-O", unoptimised, "do not optimise (-O0 too; -O1 is the default)");
     auto* const none =
         app.add_flag("--no-names", no_names, "no names but the built-in ones: ask nobody");
@@ -162,6 +163,7 @@ void InputOptions::add_to(CLI::App& app) {
         ->capture_default_str();
     app.add_flag("-q", quiet, "no warnings");
     app.add_flag("--werror", strict, "warnings are errors");
+    app.option_defaults()->group("Options");
 }
 
 namespace {

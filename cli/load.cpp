@@ -469,20 +469,22 @@ Exit load(std::vector<std::string> const& args) {
     app.add_option("-i", t.interface, "the network interface")->type_name("IF");
     app.add_option("--netns", o.netns, "in this network namespace: a name, or a process ID")
         ->type_name("NAME|PID");
-    app.add_option("--mode", o.mode, "for xdp: auto (native, else generic), native or generic")
-        ->type_name("MODE")
+    app.add_option("--mode", o.mode, "for xdp; auto is native, else generic")
+        ->type_name("auto|native|generic")
         ->capture_default_str();
-    app.add_option("--direction", t.direction, "for section tc: ingress or egress")
+    app.add_option("--direction", t.direction, "for section tc")
         ->check(CLI::IsMember({"ingress", "egress"}))
         ->capture_default_str();
-    app.add_option("--cgroup", t.cgroup, "the control group's folder")->type_name("PATH");
+    app.add_option("--cgroup", t.cgroup, "the folder of a control group, version 2")
+        ->type_name("DIR");
     app.add_option("--pid", t.pid, "for uprobe, perf_event and iter: this process only")
         ->check(CLI::Range(pid_t{1}, pid_t{1} << 22));
     app.add_option("--event", t.event, "for perf_event: NAME, or NAME:TIMES-A-SECOND")
         ->type_name("EVENT");
     app.add_option("--binary", t.binary, "for uprobe: FILE, or FILE:FUNCTION")->type_name("FILE");
-    app.add_option("--nf", t.netfilter, "for netfilter: ipv4|ipv6:HOOK, or with :PRIORITY")
-        ->type_name("HOOK");
+    app.add_option("--nf", t.netfilter,
+                   "for section netfilter: ipv4 or ipv6, a hook, and perhaps a priority")
+        ->type_name("FAMILY:HOOK[:PRIORITY]");
     app.add_flag("--kprobe-events", t.kprobe_events, "kprobes through tracefs' kprobe_events");
     app.add_option("--map", o.maps,
                    "NAME:max_entries=N or NAME:pin=PATH sets, NAME is what sk_skb and sk_msg go to")

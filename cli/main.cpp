@@ -54,6 +54,10 @@ Exit run(std::vector<std::string> const& args) {
         cli::print(usage());
         return Exit::success;
     }
+    if (args[0] == "--help-json") {
+        for (Verb const& verb : verbs) verb.run({"--help-json"});
+        return Exit::success;
+    }
     if (args[0] == "--version") {
         cli::print("tamis " TAMIS_VERSION "\n");
         return Exit::success;

@@ -214,15 +214,14 @@ Exit match(std::vector<std::string> const& args) {
     app.add_option("-r", o.read, "read packets from FILE ('-': standard input)")->type_name("FILE");
     app.add_option("-w", o.write, "write matching packets to FILE instead of printing them")
         ->type_name("FILE");
-    app.add_option("-c", o.limit, "stop after this many matches")->type_name("COUNT");
+    app.add_option("-c", o.limit, "stop after N matches")->type_name("N");
     app.add_flag("--count", o.count, "print only how many matched");
     app.add_flag("--verdicts", o.verdicts, "print `NUMBER VERDICT` for every packet");
     app.add_option(
            "--engine", o.engine,
-           "classic (interpreter), ebpf (interpreter of the socket form) or kernel (the running "
-           "kernel's own "
-           "translation; verdicts are bytes kept, and the captured part is the whole packet)")
-        ->type_name("ENGINE")
+           "an interpreter of classic BPF, one of eBPF in the socket form, or the running kernel's "
+           "own translation, to which the captured part is the whole packet")
+        ->type_name("classic|ebpf|kernel")
         ->capture_default_str();
     app.add_flag("--json", o.json, "one JSON object per line");
     app.footer("Example: tamis match -r capture.pcap 'udp port 53'");

@@ -387,12 +387,15 @@ Exit prove(std::vector<std::string> const& args) {
     two("--implies", o.implies, "whatever the expression A matches, B matches");
     two("--disjoint", o.disjoint, "nothing is matched by both of two expressions");
     two("--diff", o.diff, "packets that one of two expressions matches and the other does not");
-    app.add_option("--rules", o.rules, "of the interpreter: kernel or libpcap")
+    app.add_option("--rules", o.rules, "how classic programs run; libpcap's where two are compared")
         ->check(CLI::IsMember({"kernel", "libpcap"}));
-    app.add_option("-y", o.link_type, "link type, by name or number")->capture_default_str();
+    app.add_option("-y", o.link_type, "link type, by name or number")
+        ->type_name("DLT")
+        ->capture_default_str();
     app.add_option("-w", o.pcap, "write the packets that were found to a capture file")
         ->type_name("FILE");
     app.add_option("--timeout", o.timeout, "for one question, in seconds")
+        ->type_name("SECONDS")
         ->check(CLI::Range(0.001, 1e6))
         ->capture_default_str();
     app.add_option("--emit-smt2", o.smt2,

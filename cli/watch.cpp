@@ -125,7 +125,7 @@ Exit watch(std::vector<std::string> const& args) {
     app.add_option("--cpu", o.selection.cpu, "loaded or unloaded on this CPU")->type_name("N");
     auto* const cgroup =
         app.add_option("--cgroup", o.selection.cgroup, "by members of this control group")
-            ->type_name("PATH");
+            ->type_name("DIR");
     app.add_option("--pid", o.selection.process, "by this process")
         ->check(CLI::Range(pid_t{1}, pid_t{1} << 22))
         ->excludes(cgroup);

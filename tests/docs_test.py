@@ -3,7 +3,6 @@
 
 - Every command in a ```console block of README.md prints what stands below it (UPDATE=1 rewrites).
 - docs/json.md names exactly the kinds of objects that --json prints, and their fields.
-- docs/tamis.1 describes exactly the options that --help lists.
 """
 import json
 import os
@@ -22,9 +21,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def output(*args):
     return subprocess.run([TAMIS, *args], capture_output=True, text=True, timeout=60).stdout
-
-
-VERBS = re.findall(r"^  (\w+) ", output("--help"), re.M)
 
 
 class Readme(unittest.TestCase):
@@ -101,6 +97,9 @@ class Json(unittest.TestCase):
         seen |= self.check(output("match", "-r", str(ROOT / "examples/capture.pcap"), "--json", "arp"))
         self.assertEqual(seen, {"program", "kernel_form", "packet", "match"})
 
+    def test_help(self):
+        self.assertEqual(self.check(output("load", "--help-json")), {"verb"})
+
     def test_prove(self):
         lines = output("prove", "--json", "--disjoint", "ip", "tcp")
         if not lines:
@@ -153,22 +152,6 @@ class Json(unittest.TestCase):
             time.sleep(0.2)
             process.send_signal(signal.SIGINT)
             self.assertEqual(self.check(process.communicate(timeout=10)[0]), {"bpf_program", "watch"})
-
-
-class Manual(unittest.TestCase):
-    def test_options_are_those_of_help(self):
-        page = (ROOT / "docs/tamis.1").read_text().replace("\\-", "-")
-        described = {option for item in re.findall(r"^\.It (Fl .*)", page, re.M)
-                     for option in re.findall(r"Fl (\S+)", item)}
-        listed = {"h", "-version"}
-        for verb in VERBS:
-            listed |= set(re.findall(r"^  -(?:h,-)?(-?[\w-]+)", output(verb, "--help"), re.M))
-        self.assertEqual(described, listed)
-
-    def test_it_is_clean_mdoc(self):
-        done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", str(ROOT / "docs/tamis.1")], capture_output=True,
-                              text=True)
-        self.assertEqual((done.returncode, done.stdout), (0, ""))
 
 
 if __name__ == "__main__":
