@@ -275,10 +275,20 @@ class FileNames {
 }  // namespace
 
 std::string declaration(std::string_view function, std::string_view context) {
+    if (context.empty()) return fmt::format("int {}(void *data, void *data_end)", function);
     return fmt::format("int {}(struct {} *ctx)", function, context);
 }
 
 namespace {
+
+int prototype(Types& types, Basics const& basic, std::string_view context) {
+    if (!context.empty()) {
+        int const pointer = types.pointer(context_type(types, basic, context));
+        return types.prototype(basic.i32, {{"ctx", pointer}});
+    }
+    int const bound = types.pointer(0);
+    return types.prototype(basic.i32, {{"data", bound}, {"data_end", bound}});
+}
 
 // .maps, .ksyms, .xdp_run_config and license.
 void add_data_sections(Types& types, Basics const& basic, Typed const& object) {
@@ -317,8 +327,7 @@ Result<TypeSections> type_sections(Typed const& object) {
         .u64 = types.int_type("unsigned long long", 8),
         .chr = types.int_type("char", 1, BTF_INT_SIGNED),
     };
-    int const pointer = types.pointer(context_type(types, basic, object.context));
-    int const prototype = types.prototype(basic.i32, {{"ctx", pointer}});
+    int const proto = prototype(types, basic, object.context);
 
     Ext ext;
     FileNames files(types);
@@ -327,7 +336,7 @@ Result<TypeSections> type_sections(Typed const& object) {
                     section.lines.size());
         for (PlacedFunction const& f : section.functions) {
             auto const linkage = f.scope == Scope::local ? BTF_FUNC_STATIC : BTF_FUNC_GLOBAL;
-            int const type = types.function(f.name, linkage, prototype);
+            int const type = types.function(f.name, linkage, proto);
             ext.function(f.begin, static_cast<std::uint32_t>(type));
         }
         for (LineInfo const& l : section.lines)

@@ -44,7 +44,7 @@ struct Settings {
     std::uint32_t size() const { return static_cast<std::uint32_t>(8 * settings.size()); }
 };
 
-// The C declaration of a function of the object.
+// The C declaration of a function of the object; `context` as below.
 std::string declaration(std::string_view function, std::string_view context);
 
 struct TypeSections {
@@ -56,8 +56,9 @@ struct TypeSections {
 inline constexpr std::uint32_t map_definition_size = 32;
 
 // What an object has types for.  Every function takes a pointer to `context`, a struct under its
-// name in linux/bpf.h.  `run_configs` are variables of the section .xdp_run_config; `license` is
-// the text in the section of that name, empty when there is none.
+// name in linux/bpf.h; where that is empty, pointers to the packet's bounds.  `run_configs` are
+// variables of the section .xdp_run_config; `license` is the text in the section of that name,
+// empty when there is none.
 struct Typed {
     std::vector<CodeSection> code;
     std::span<ebpf::MapSpec const> maps;

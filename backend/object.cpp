@@ -4,31 +4,19 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cerrno>
-#include <cstring>
-#include <list>
-#include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include <libelf.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "backend/btf.h"
+#include "backend/elf_file.h"
 
 namespace tamis::backend {
 namespace {
 
 constexpr std::string_view license = "Dual BSD/GPL";
-constexpr std::uint16_t machine_bpf = 247;  // EM_BPF
 // Relocations of the BPF psABI: a 64-bit immediate load, and a call.
 constexpr std::uint32_t reloc_load = 1, reloc_call = 10;
-
-using Bytes = std::vector<std::byte>;
 
 bool loads_map(ebpf::Insn const& insn) {
     return ebpf::is_ld_imm64(insn) &&
@@ -48,126 +36,6 @@ Bytes encoded(std::span<ebpf::Insn const> insns) {
     auto const bytes = std::as_bytes(std::span(octets));
     return {bytes.begin(), bytes.end()};
 }
-
-// A string table: offset 0 is the empty name.
-class Strings {
-  public:
-    std::uint32_t add(std::string_view s) {
-        auto const at = static_cast<std::uint32_t>(text_.size());
-        text_.append(s).push_back('\0');
-        return at;
-    }
-    std::string const& text() const { return text_; }
-
-  private:
-    std::string text_ = std::string(1, '\0');
-};
-
-// The ELF file as libelf sees it.  libelf keeps pointers to what it is given until the file is
-// written, so the writer owns all contents.
-class ElfWriter {
-  public:
-    struct Section {
-        std::string_view name;
-        std::uint32_t type;
-        std::uint64_t flags = 0;
-        std::uint64_t align = 1;
-        std::uint64_t entry_size = 0;
-        std::uint32_t link = 0, info = 0;
-    };
-
-    ElfWriter() : file_(memfd_create("tamis object", MFD_CLOEXEC)) {
-        elf_version(EV_CURRENT);
-        elf_ = elf_begin(file_, ELF_C_WRITE, nullptr);
-        Elf64_Ehdr* header = elf_ ? elf64_newehdr(elf_) : nullptr;
-        ok_ = header != nullptr;
-        if (!ok_) return;
-        header->e_ident[EI_DATA] = ELFDATA2LSB;
-        header->e_type = ET_REL;
-        header->e_machine = machine_bpf;
-        header->e_version = EV_CURRENT;
-        [[maybe_unused]] auto const first =
-            add({.name = ".strtab", .type = SHT_STRTAB}, ELF_T_BYTE, nullptr, 0);
-        assert(!ok_ || first == string_table);
-    }
-    ElfWriter(ElfWriter const&) = delete;
-    ElfWriter& operator=(ElfWriter const&) = delete;
-    ~ElfWriter() {
-        if (elf_) elf_end(elf_);
-        if (file_ >= 0) close(file_);
-    }
-
-    // Adds a section and returns its index.
-    std::uint16_t add(Section const& section, Bytes contents) {
-        contents_.push_back(std::make_unique<Bytes>(std::move(contents)));
-        return add(section, ELF_T_BYTE, contents_.back()->data(), contents_.back()->size());
-    }
-    // Symbols and relocations, which libelf turns into the file's byte order.  The caller keeps
-    // them until finish().
-    std::uint16_t add(Section const& section, std::span<Elf64_Sym> symbols) {
-        return add(section, ELF_T_SYM, symbols.data(), symbols.size_bytes());
-    }
-    std::uint16_t add(Section const& section, std::span<Elf64_Rel> relocations) {
-        return add(section, ELF_T_REL, relocations.data(), relocations.size_bytes());
-    }
-    // The one string table, for names of symbols and of sections; always the first section.
-    static constexpr std::uint16_t string_table = 1;
-    std::uint32_t name(std::string_view s) { return strings_.add(s); }
-
-    Result<Bytes> finish() {
-        if (ok_) {
-            Elf_Data* data = elf_getdata(elf_getscn(elf_, string_table), nullptr);
-            contents_.push_back(std::make_unique<Bytes>());
-            for (char const c : strings_.text())
-                contents_.back()->push_back(static_cast<std::byte>(c));
-            data->d_buf = contents_.back()->data();
-            data->d_size = contents_.back()->size();
-            elf64_getehdr(elf_)->e_shstrndx = string_table;
-            ok_ = elf_update(elf_, ELF_C_WRITE) >= 0;
-        }
-        struct stat status {};
-        if (!ok_ || fstat(file_, &status) != 0) return fail(error());
-        Bytes out(static_cast<std::size_t>(status.st_size));
-        auto const size = static_cast<ssize_t>(out.size());
-        if (pread(file_, out.data(), out.size(), 0) != size) return fail(error());
-        return out;
-    }
-
-  private:
-    std::uint16_t add(Section const& section, Elf_Type type, void* contents, std::size_t size) {
-        Elf_Scn* scn = ok_ ? elf_newscn(elf_) : nullptr;
-        Elf_Data* data = scn ? elf_newdata(scn) : nullptr;
-        Elf64_Shdr* header = data ? elf64_getshdr(scn) : nullptr;
-        ok_ = header != nullptr;
-        if (!ok_) return 0;
-        data->d_buf = contents;
-        data->d_size = size;
-        data->d_type = type;
-        data->d_align = section.align;
-        data->d_version = EV_CURRENT;
-        header->sh_name = strings_.add(section.name);
-        header->sh_type = section.type;
-        header->sh_flags = section.flags;
-        header->sh_entsize = section.entry_size;
-        header->sh_link = section.link;
-        header->sh_info = section.info;
-        return static_cast<std::uint16_t>(elf_ndxscn(scn));
-    }
-
-    Diagnostic error() const {
-        char const* words = file_ < 0 ? std::strerror(errno) : elf_errmsg(-1);
-        return {.message = std::string("cannot build the object: ") + (words ? words : "unknown"),
-                .span = {},
-                .notes = {},
-                .fault = Fault::system};
-    }
-
-    int file_;
-    Elf* elf_ = nullptr;
-    bool ok_ = false;
-    Strings strings_;
-    std::vector<std::unique_ptr<Bytes>> contents_;
-};
 
 // A section's code, and what in it the loader has to fill in.  Places are counted in instructions
 // from the section's start.
@@ -265,15 +133,17 @@ void append(Contents& out, ObjectEntry const& entry, std::string_view context) {
 // Names and places in the object.  Local symbols come before global ones.
 class Symbols {
   public:
-    explicit Symbols(ElfWriter& elf) : elf_(elf), symbols_(1) {}
+    explicit Symbols(ElfFile& elf) : elf_(elf), symbols_(1) {}
 
     std::uint32_t add(std::string_view name, unsigned bind, unsigned type, std::uint16_t section,
-                      std::uint64_t offset, std::uint64_t size) {
+                      std::uint64_t offset, std::uint64_t size,
+                      unsigned char visibility = STV_DEFAULT) {
         assert(bind == STB_GLOBAL || locals_ == symbols_.size());
         auto const index = static_cast<std::uint32_t>(symbols_.size());
         Elf64_Sym symbol{};
-        symbol.st_name = name.empty() ? 0 : elf_.name(name);
+        symbol.st_name = name.empty() ? 0 : elf_.add_string(elf_.names, name);
         symbol.st_info = static_cast<unsigned char>(bind << 4 | type);
+        symbol.st_other = visibility;
         symbol.st_shndx = section;
         symbol.st_value = offset;
         symbol.st_size = size;
@@ -281,11 +151,11 @@ class Symbols {
         if (bind == STB_LOCAL) locals_ = index + 1;
         return index;
     }
-    std::span<Elf64_Sym> all() { return symbols_; }
+    std::span<Elf64_Sym const> all() const { return symbols_; }
     std::uint32_t locals() const { return locals_; }
 
   private:
-    ElfWriter& elf_;
+    ElfFile& elf_;
     std::vector<Elf64_Sym> symbols_;
     std::uint32_t locals_ = 1;
 };
@@ -297,7 +167,8 @@ void add_functions(Symbols& symbols, Code const& code, std::uint16_t section, un
         std::size_t const end =
             f + 1 < code.functions.size() ? code.functions[f + 1].begin : code.insns.size();
         std::uint64_t const begin = function.begin;
-        symbols.add(function.name, bind, STT_FUNC, section, 8 * begin, 8 * (end - begin));
+        symbols.add(function.name, bind, STT_FUNC, section, 8 * begin, 8 * (end - begin),
+                    function.scope == Scope::hidden ? STV_HIDDEN : STV_DEFAULT);
     }
 }
 
@@ -371,7 +242,9 @@ struct Variable {
 // relocations that name symbols.
 class ObjectWriter {
   public:
-    explicit ObjectWriter(Contents const& contents) : contents_(contents), symbols_(elf_) {}
+    explicit ObjectWriter(Contents const& contents) : contents_(contents), symbols_(elf_) {
+        string_table_ = elf_.add(".strtab", {.sh_type = SHT_STRTAB, .sh_addralign = 1}, {});
+    }
 
     Result<Bytes> write(std::string_view entry_section, std::vector<Settings> const& configs,
                         std::string_view license_words, TypeSections types) {
@@ -401,7 +274,7 @@ class ObjectWriter {
             targets_.kfuncs[static_cast<std::size_t>(kfunc)] =
                 symbols_.add(name_of(kfunc), STB_GLOBAL, STT_NOTYPE, SHN_UNDEF, 0, 0);
         write_tables(entry_section);
-        return elf_.finish();
+        return write_elf(elf_);
     }
 
   private:
@@ -412,16 +285,17 @@ class ObjectWriter {
 
     std::uint16_t code_section(std::string_view name, Code const& code) {
         return elf_.add(
-            {.name = name, .type = SHT_PROGBITS, .flags = SHF_ALLOC | SHF_EXECINSTR, .align = 8},
+            name,
+            {.sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC | SHF_EXECINSTR, .sh_addralign = 8},
             encoded(code.insns));
     }
     // Nothing where there are no contents.
     Data data_section(std::string_view name, std::uint64_t align, std::vector<Variable> variables,
                       Bytes contents) {
         if (contents.empty()) return {};
-        ElfWriter::Section const section{
-            .name = name, .type = SHT_PROGBITS, .flags = SHF_ALLOC | SHF_WRITE, .align = align};
-        return {elf_.add(section, std::move(contents)), std::move(variables)};
+        Elf64_Shdr const header{
+            .sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC | SHF_WRITE, .sh_addralign = align};
+        return {elf_.add(name, header, std::move(contents)), std::move(variables)};
     }
     // Variables that matter by their types only.
     Data zeros(std::string_view name, std::vector<Variable> const& variables) {
@@ -430,7 +304,7 @@ class ObjectWriter {
         return data_section(name, 8, variables, Bytes(size));
     }
     void type_section(std::string_view name, Bytes contents) {
-        elf_.add({.name = name, .type = SHT_PROGBITS, .align = 4}, std::move(contents));
+        elf_.add(name, {.sh_type = SHT_PROGBITS, .sh_addralign = 4}, std::move(contents));
     }
     void add_variables(Data const& data) {
         std::uint64_t offset = 0;
@@ -441,34 +315,33 @@ class ObjectWriter {
     }
     // The symbol table, and the relocations of both code sections.
     void write_tables(std::string_view entry_section) {
-        std::uint16_t const symbols = elf_.add({.name = ".symtab",
-                                                .type = SHT_SYMTAB,
-                                                .align = 8,
-                                                .entry_size = sizeof(Elf64_Sym),
-                                                .link = ElfWriter::string_table,
-                                                .info = symbols_.locals()},
-                                               symbols_.all());
+        std::uint16_t const symbols = elf_.add(".symtab",
+                                               {.sh_type = SHT_SYMTAB,
+                                                .sh_link = string_table_,
+                                                .sh_info = symbols_.locals(),
+                                                .sh_addralign = 8,
+                                                .sh_entsize = sizeof(Elf64_Sym)},
+                                               bytes_of(symbols_.all()));
         auto const add = [&](std::string const& name, Code const& code, std::uint16_t target) {
-            auto& list = relocations_.emplace_back(relocations(code, targets_));
+            auto const list = relocations(code, targets_);
             if (list.empty()) return;
-            elf_.add({.name = name,
-                      .type = SHT_REL,
-                      .flags = SHF_INFO_LINK,
-                      .align = 8,
-                      .entry_size = sizeof(Elf64_Rel),
-                      .link = symbols,
-                      .info = target},
-                     list);
+            elf_.add(name,
+                     {.sh_type = SHT_REL,
+                      .sh_flags = SHF_INFO_LINK,
+                      .sh_link = symbols,
+                      .sh_info = target,
+                      .sh_addralign = 8,
+                      .sh_entsize = sizeof(Elf64_Rel)},
+                     bytes_of(std::span(list)));
         };
         add(".rel.text", contents_.text, text_);
         add(".rel" + std::string(entry_section), contents_.entries, entries_);
     }
 
     Contents const& contents_;
-    ElfWriter elf_;
+    ElfFile elf_;
     Symbols symbols_;
-    std::list<std::vector<Elf64_Rel>> relocations_;
-    std::uint16_t text_ = 0, entries_ = 0;
+    std::uint16_t string_table_ = 0, text_ = 0, entries_ = 0;
     Targets targets_;
 };
 
@@ -505,6 +378,15 @@ Result<std::vector<std::byte>> object(std::span<ObjectEntry const> programs, Hoo
     // libbpf mentions a section that it does not know at every load, so the default stays unsaid.
     if (run_config != RunConfig{}) configs = run_configs(contents.entries, run_config);
     return write(contents, hook, configs, license);
+}
+
+Result<std::vector<std::byte>> function_object(ObjectEntry const& entry, HookRow const& hook) {
+    Contents contents;
+    auto const end = static_cast<std::uint32_t>(entry.program->insns.size());
+    append(contents.text, *entry.program, lines_of(entry, hook.context), 0, end, {0, 0, 0});
+    if (!has_context(hook)) contents.text.functions.front().scope = Scope::hidden;
+    contents.kfuncs = called_kfuncs(std::span(&entry, 1));
+    return write(contents, hook, {}, {});
 }
 
 }  // namespace tamis::backend

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "bpf/diagnostic.h"
@@ -36,6 +38,15 @@ Result<std::vector<std::byte>> object(std::span<ObjectEntry const> entries, Hook
                                       RunConfig const& run_config = {});
 Result<std::vector<std::byte>> object(ebpf::Program const& program, HookRow const& hook,
                                       Source const* source = nullptr);
+
+// An object for the linker of BPF objects (`bpftool gen object`) to join with others that call its
+// one function, in .text: `int NAME(struct CONTEXT *)`, which every loader takes, or, where the
+// hook has no context, `int NAME(void *data, void *data_end)` with hidden visibility, which libbpf
+// makes a static function.  No license: the program that calls it has one.
+Result<std::vector<std::byte>> function_object(ObjectEntry const& entry, HookRow const& hook);
+
+// The header that declares it to C programs, and says how to use it.  `filter` is its text.
+std::string function_header(std::string_view name, HookRow const& hook, std::string_view filter);
 
 // The program's instructions as 8-byte little-endian records, as they would be loaded.
 std::vector<std::byte> raw(ebpf::Program const& program);

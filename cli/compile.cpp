@@ -57,6 +57,7 @@ struct CompileOptions {
     InputOptions input;
     HookOptions hook;
     std::string link_type, emit, format = "text", output, filter_file, chain;
+    std::string function, arguments = "context", header;
     std::vector<std::string> filters;
     std::uint32_t priority = backend::RunConfig{}.priority;
     int dump = 0;
@@ -249,6 +250,67 @@ Exit run_several(CompileOptions const& o, translator::Options translation, int l
     return object ? write(o.output, text_of(*object)) : report(object.error());
 }
 
+// What --function cannot go with, or wants.
+std::optional<Diagnostic> refuse_function(CompileOptions const& o, EmitName const& emit) {
+    auto const refusal = [](std::string_view option) {
+        return Diagnostic{fmt::format("{} is for programs, not for a function", option),
+                          std::nullopt,
+                          {{"the function returns 1 for a match and 0 for none; what calls it "
+                            "decides and counts",
+                            std::nullopt}}};
+    };
+    if (o.function.empty()) {
+        if (o.header.empty() && o.arguments == "context") return std::nullopt;
+        return Diagnostic{"--args and --header are for --function", std::nullopt, {}};
+    }
+    if (auto const checked = check_name(o.function); !checked) return checked.error();
+    if (!emit.extended || o.hook.name == kernel_hook)
+        return Diagnostic{"--function wants the hook of the programs that will call it",
+                          std::nullopt,
+                          {{"for example --hook xdp --function is_web -o is_web.o", std::nullopt}}};
+    if (!o.hook.match.empty() || !o.hook.no_match.empty())
+        return refusal(o.hook.match.empty() ? "--no-match" : "--match");
+    if (o.hook.no_stats) return refusal("--no-stats");
+    if (o.several()) return refusal(o.filters.empty() ? "--filters" : "-f");
+    if (!o.chain.empty() || o.priority != backend::RunConfig{}.priority)
+        return refusal(o.chain.empty() ? "--priority" : "--chain");
+    if (o.prove) return refusal("--prove");
+    if (o.json) return refusal("--json");
+    if (o.arguments == "data" && o.hook.no_perfmon)
+        return Diagnostic{
+            "--no-perfmon wants a context to call with, not --args data", std::nullopt, {}};
+    return std::nullopt;
+}
+
+// The hook as the function sees it.
+Result<HookRow> function_hook(HookRow const& hook, std::string const& arguments) {
+    if (arguments == "context") return hook;
+    if (hook.access == Access::pointer) return bounds_only(hook, Access::pointer);
+    return fail({fmt::format("programs at hook {} have no packet pointers", hook.name),
+                 std::nullopt,
+                 {{"leave --args out: the function then takes the context", std::nullopt}}});
+}
+
+// The filter as a function for other programs.
+Exit run_function(CompileOptions const& o, Emit emit, Input const& input,
+                  translator::Options const& translation) {
+    auto const hook = function_hook(row(translation.hook), o.arguments);
+    if (!hook) return report(hook.error());
+    auto const program =
+        translator::translate_predicate(input.program, *hook, translation.shape, o.function);
+    if (!program) return report(program.error(), input.source);
+    Source const lines = line_source(o.input, input.source);
+    Result<std::string> bytes = ebpf::listing(*program);
+    if (emit == Emit::raw) bytes = text_of(backend::raw(*program));
+    if (emit == Emit::object)
+        bytes = backend::function_object({&*program, o.strip ? nullptr : &lines}, *hook)
+                    .map([](auto const& object) { return text_of(object); });
+    if (!bytes) return report(bytes.error(), input.source);
+    Exit const written = write(o.output, *bytes);
+    if (written != Exit::success || o.header.empty()) return written;
+    return write(o.header, backend::function_header(o.function, *hook, input.source.text));
+}
+
 // Why these options cannot go with several filters, if so.
 std::optional<Diagnostic> refuse_several(CompileOptions const& o, Emit emit) {
     if (!o.input.words.empty() || !o.input.file.empty() || !o.input.cbpf.empty())
@@ -274,6 +336,7 @@ Exit run(CompileOptions const& o) {
             {"--prove is for programs that can be loaded",
              std::nullopt,
              {{"`tamis check` compares the kernel form with the kernel's own", std::nullopt}}});
+    if (auto const refused = refuse_function(o, *emit)) return report(*refused);
     if (o.several())
         if (auto const refused = refuse_several(o, emit->emit)) return report(*refused);
     HookRow const* hook = nullptr;
@@ -298,6 +361,7 @@ Exit run(CompileOptions const& o) {
     auto const input = hook ? compile_input(o.input, link->number, *hook)
                             : compile_input(o.input, link->number, frontend::Context::dead);
     if (!input) return input.error();
+    if (!o.function.empty()) return run_function(o, emit->emit, *input, translation);
     std::optional<ebpf::Program> extended;
     if (hook) {
         auto translated = translator::translate(input->program, translation);
@@ -362,6 +426,15 @@ Exit compile(std::vector<std::string> const& args) {
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     app.add_option("--filters", o.filter_file, "more of them: one NAME=EXPR on each line of FILE")
+        ->type_name("FILE");
+    app.add_option("--function", o.function,
+                   "the filter as a function of this name that other programs call: returns 1 or 0")
+        ->type_name("NAME");
+    app.add_option("--args", o.arguments,
+                   "what that function takes: the program's context, or the packet's bounds (data)")
+        ->check(CLI::IsMember({"context", "data"}))
+        ->capture_default_str();
+    app.add_option("--header", o.header, "write the header that declares it to C programs")
         ->type_name("FILE");
     app.add_option("--priority", o.priority, "for libxdp: programs with smaller numbers run first")
         ->type_name("N")

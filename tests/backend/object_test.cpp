@@ -18,6 +18,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "backend/c_text.h"
 #include "backend/file.h"
 #include "tests/support/kernel_gate.h"
 #include "tests/support/sample_programs.h"
@@ -32,6 +33,10 @@ std::vector<std::byte> object_of(ebpf::Program const& program, Hook hook) {
     auto const object = backend::object(program, row(hook));
     EXPECT_TRUE(object.has_value());
     return object.value_or(std::vector<std::byte>{});
+}
+
+TEST(CText, CommentsHoldForeignText) {
+    EXPECT_EQ(backend::comment_text("a */ b /* c\n\x1b"), "a * / b / * c\\n\\x1b");
 }
 
 std::vector<std::byte> tc_object() { return object_of(test::tc_counter(), Hook::tc_ingress); }

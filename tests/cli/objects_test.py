@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Objects that `tamis compile` writes, in the hands of those who load them.  Usage: objects_test.py PATH-OF-TAMIS"""
+"""Objects that `tamis compile` writes, in the hands of those who load them.  Usage: objects_test.py PATH-OF-TAMIS CAPTURE"""
+# What C programs are linked with, and what is put into them, must say of a packet what `tamis match` says.
 
 import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import unittest
 
-TAMIS = os.path.abspath(sys.argv[1])
+TAMIS, CAPTURE = map(os.path.abspath, sys.argv[1:3])
 BPFFS = "/sys/fs/bpf"
 
 
@@ -168,6 +170,92 @@ class SeveralFilters(Objects):
         self.assertEqual(os.listdir(self.folder), [])
 
 
+def packets(capture):
+    """The packets of a capture file (of this machine's byte order)."""
+    with open(capture, "rb") as file:
+        data = file.read()
+    at = 24
+    while at < len(data):
+        size, = struct.unpack_from("=I", data, at + 8)
+        yield data[at + 16:at + 16 + size]
+        at += 16 + size
+
+
+class InCPrograms(Objects):
+    """Filters in an XDP program that clang compiles; it returns a bit for each of them."""
+
+    EXPRESSIONS = ["", "tcp port 80", "(tcp[tcpflags] & tcp-syn != 0 or port 53) and not src net 10.0.0.0/9",
+                   "ip[ip[0] & 15] < 100 or len > 90", "icmp or ip6"]
+
+    def compiler(self, source, name, *arguments):
+        if not shutil.which("clang"):
+            if os.environ.get("TAMIS_REQUIRE_KERNEL") == "1":
+                self.fail("clang is not installed")
+            self.skipTest("clang is not installed")
+        path = os.path.join(self.folder, name)
+        self.output("clang", "-g", "-O2", "-Wall", "-Werror", "-target", "bpf", "-I", f"/usr/include/{os.uname().machine}-linux-gnu",
+                    "-I", self.folder, "-x", "c", "-c", "-", "-o", path + ".o", *arguments, input=source)
+        return path + ".o"
+
+    def verdicts(self, expression):
+        said = run(TAMIS, "match", "--verdicts", "-r", CAPTURE, *(["--", expression] if expression else []))
+        self.assertIn(said.returncode, (0, 1), said.stderr)
+        return [line.split()[1] != "0" for line in said.stdout.splitlines()]
+
+    def answers(self, path, program):
+        """What the loaded program returns for each packet of the capture."""
+        self.load(path)
+        out = []
+        for packet in packets(CAPTURE):
+            path = os.path.join(self.folder, "packet")
+            with open(path, "wb") as file:
+                file.write(packet)
+            said = self.output("bpftool", "-j", "prog", "run", "pinned", f"{self.pins}/{program}", "data_in", path)
+            out.append(json.loads(said)["retval"])
+        return out
+
+    CALLER = '''
+        #include <linux/bpf.h>
+        #include <bpf/bpf_helpers.h>
+        #include "by_context.h"
+        #include "by_bounds.h"
+        SEC("xdp") int caller(struct xdp_md *ctx) {
+            return by_context(ctx) | by_bounds((void *)(long)ctx->data, (void *)(long)ctx->data_end) << 1;
+        }
+        char _license[] SEC("license") = "GPL";'''
+
+    def function(self, name, *arguments):
+        self.object("--function", name, "--header", os.path.join(self.folder, name + ".h"), *arguments, name=name + ".o")
+
+    def test_functions_of_both_shapes(self):
+        for expression in self.EXPRESSIONS:
+            self.function("by_context", "--hook", "xdp", "--", expression)
+            self.function("by_bounds", "--hook", "xdp", "--args", "data", "--", expression)
+            linked = os.path.join(self.folder, "linked.o")
+            self.output("bpftool", "gen", "object", linked, self.compiler(self.CALLER, "caller"),
+                        *(os.path.join(self.folder, name) for name in ("by_context.o", "by_bounds.o")))
+            self.assertEqual(self.answers(linked, "caller"), [3 * yes for yes in self.verdicts(expression)], expression)
+            if expression == "tcp port 80":
+                text = "; tcp port 80 [file:<filter> line_num:1 line_col:1]"
+                self.assertGreaterEqual(self.source_lines("caller").count(text), 2)
+
+    def test_function_refusals(self):
+        for arguments, message in (
+                (["--function", "int"], "'int' is a keyword of C"),
+                (["--function", "f", "--match", "drop"], "--match is for programs, not for a function"),
+                (["--function", "f", "-f", "a=ip"], "-f is for programs, not for a function"),
+                (["--function", "f", "--priority", "7"], "--priority is for programs, not for a function"),
+                (["--args", "data"], "--args and --header are for --function"),
+                (["--hook", "socket", "--function", "f", "--args", "data"], "hook socket have no packet pointers"),
+                (["--hook", "tc-ingress", "--function", "f", "--args", "data", "vlan"], "cannot be read"),
+                (["--function", "f", "-d"], "--function wants the hook")):
+            result = run(TAMIS, "compile", *([] if "--hook" in arguments else ["--hook", "xdp"]), "-o",
+                         os.path.join(self.folder, "x.o"), *arguments)
+            self.assertEqual(result.returncode, 2, arguments)
+            self.assertIn(message, result.stderr)
+        self.assertEqual(os.listdir(self.folder), [])
+
+
 class RunConfig(Objects):
     """What libxdp reads, in its own words."""
 
@@ -217,4 +305,4 @@ if __name__ == "__main__":
     if reason:
         print(f"skipped: {reason}")
         sys.exit(77)
-    unittest.main(argv=sys.argv[:1] + sys.argv[2:])
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:])
