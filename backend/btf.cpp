@@ -211,6 +211,11 @@ int declare(Types& types, Basics const& basic, ebpf::Kfunc kfunc) {
                 int const of = structure("bpf_dynptr");
                 return types.prototype(basic.u32, {{"p", of}});
             }
+            case ebpf::Kfunc::xdp_vlan_tag: {
+                int const to = types.pointer(types.int_type("unsigned short", 2));
+                return types.prototype(
+                    basic.i32, {{"ctx", structure("xdp_md")}, {"vlan_proto", to}, {"vlan_tci", to}});
+            }
         }
         return 0;
     };

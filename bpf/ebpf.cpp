@@ -169,6 +169,8 @@ std::string_view name_of(Kfunc function) {
             return "bpf_dynptr_slice";
         case Kfunc::dynptr_size:
             return "bpf_dynptr_size";
+        case Kfunc::xdp_vlan_tag:
+            return "bpf_xdp_metadata_rx_vlan_tag";
     }
     return {};
 }

@@ -139,9 +139,9 @@ enum class Helper : std::int32_t {
 // Kernel functions that emitted code may call, by our own numbers: an instruction names one as a
 // call with Callee::kfunc and that number; the object writer turns it into a relocation against the
 // name, which the loader looks up in the kernel's BTF.
-enum class Kfunc : std::int32_t { dynptr_from_skb, dynptr_slice, dynptr_size };
+enum class Kfunc : std::int32_t { dynptr_from_skb, dynptr_slice, dynptr_size, xdp_vlan_tag };
 std::string_view name_of(Kfunc function);
-inline constexpr std::int32_t kfunc_count = 3;
+inline constexpr std::int32_t kfunc_count = 4;
 
 // A map that a program uses.  Instructions name it by its index in Program::maps, as a 64-bit
 // immediate load with Pseudo::map_index; the object writer turns that into a relocation.

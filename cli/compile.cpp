@@ -228,7 +228,7 @@ Exit run_several(CompileOptions const& o, translator::Options translation, int l
     std::vector<Source> sources;
     for (NamedFilter const& filter : *filters) {
         auto const input = compile_text(o.input, filter.source, link_type, frontend::Context::live,
-                                        hook.vlan == VlanTag::packet);
+                                        tags_at(hook, translation.shape.vlan_offload));
         if (!input) return input.error();
         translation.name = filter.name;
         auto program = translator::translate(input->program, translation);
@@ -358,7 +358,8 @@ Exit run(CompileOptions const& o) {
         auto const bytes = kernel_form(*input, o.hook, emit->name, o.json);
         return bytes ? write(o.output, *bytes) : report(bytes.error(), input->source);
     }
-    auto const input = hook ? compile_input(o.input, link->number, *hook)
+    auto const input = hook ? compile_input(o.input, link->number, frontend::Context::live,
+                                            tags_at(*hook, translation.shape.vlan_offload))
                             : compile_input(o.input, link->number, frontend::Context::dead);
     if (!input) return input.error();
     if (!o.function.empty()) return run_function(o, emit->emit, *input, translation);

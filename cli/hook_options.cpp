@@ -69,6 +69,15 @@ Result<Action> parse_action(HookRow const& hook, std::string_view text) {
     return Action{name};
 }
 
+Result<translator::VlanOffload> parse_vlan_offload(HookRow const& hook, std::string_view text) {
+    using translator::VlanOffload;
+    if (text != "refuse" && hook.vlan != VlanTag::packet)
+        return fail({"--vlan-offload is for XDP", std::nullopt, {}});
+    if (text == "refuse") return VlanOffload::refuse;
+    if (text == "ignore") return VlanOffload::ignore;
+    return VlanOffload::metadata;
+}
+
 }  // namespace
 
 void HookOptions::add_to(CLI::App& app) {
@@ -80,6 +89,12 @@ void HookOptions::add_to(CLI::App& app) {
     app.add_flag("--no-stats", no_stats, "leave the counters out");
     app.add_flag("--linear", linear,
                  "take what lies outside of a packet's linear part for missing: shorter code");
+    app.add_option("--vlan-offload", vlan_offload,
+                   "for XDP, where a driver may have taken VLAN tags out before: refuse filters "
+                   "that this makes wrong, ignore it, or ask the driver (metadata)")
+        ->type_name("HOW")
+        ->check(CLI::IsMember({"refuse", "ignore", "metadata"}))
+        ->capture_default_str();
     app.add_flag("--no-perfmon", no_perfmon, "a program that loads without CAP_PERFMON");
     app.option_defaults()->group("Options");
 }
@@ -96,6 +111,8 @@ Result<translator::Options> HookOptions::resolve() const {
     auto const otherwise =
         parse_action(*hook, no_match.empty() ? hook->no_match : std::string_view(no_match));
     if (!otherwise) return fail(otherwise.error());
+    auto const offload = parse_vlan_offload(*hook, vlan_offload);
+    if (!offload) return fail(offload.error());
     if (no_stats && *on_match == *otherwise)
         return fail(
             {"the same action either way and no counters: such a filter does nothing",
@@ -104,7 +121,8 @@ Result<translator::Options> HookOptions::resolve() const {
     return translator::Options{.hook = hook->hook,
                                .match = *on_match,
                                .no_match = *otherwise,
-                               .shape = {.linear = linear, .no_perfmon = no_perfmon},
+                               .shape = {.linear = linear, .no_perfmon = no_perfmon,
+                                         .vlan_offload = *offload},
                                .stats = !no_stats};
 }
 

@@ -15,6 +15,7 @@ namespace tamis::cli {
 struct HookOptions {
     std::string name;             // --hook
     std::string match, no_match;  // actions; empty: the row's default
+    std::string vlan_offload = "refuse";
     bool no_stats = false, linear = false, no_perfmon = false;
 
     void add_to(CLI::App& app);

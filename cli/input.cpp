@@ -169,14 +169,14 @@ void InputOptions::add_to(CLI::App& app) {
 namespace {
 
 Result<frontend::Options> frontend_options(InputOptions const& options, int link_type,
-                                           Context context, bool tags_in_packet) {
+                                           Context context, frontend::Tags tags) {
     auto const netmask = parse_netmask(options.netmask);
     if (!netmask) return fail(netmask.error());
     auto const chosen = parse_context(options.context, context);
     if (!chosen) return fail(chosen.error());
     return frontend::Options{.link_type = link_type,
                              .context = *chosen,
-                             .tags_in_packet = tags_in_packet,
+                             .tags = tags,
                              .snaplen = options.snaplen,
                              .netmask = *netmask,
                              .optimise = !options.unoptimised,
@@ -188,7 +188,7 @@ Result<frontend::Options> frontend_options(InputOptions const& options, int link
 }  // namespace
 
 tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type, Context context,
-                                        bool tags_in_packet) {
+                                        frontend::Tags tags) {
     auto source = read_source(options);
     if (!source) return tl::unexpected(report(source.error()));
 
@@ -199,12 +199,12 @@ tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_ty
         input.program = std::move(*program);
         return input;
     }
-    return compile_text(options, std::move(input.source), link_type, context, tags_in_packet);
+    return compile_text(options, std::move(input.source), link_type, context, tags);
 }
 
 tl::expected<Input, Exit> compile_text(InputOptions const& options, Source source, int link_type,
-                                       Context context, bool tags_in_packet) {
-    auto const chosen = frontend_options(options, link_type, context, tags_in_packet);
+                                       Context context, frontend::Tags tags) {
+    auto const chosen = frontend_options(options, link_type, context, tags);
     if (!chosen) return tl::unexpected(report(chosen.error()));
     Input input{std::move(source), {}, {}};
     auto compiled = frontend::compile(input.source.text, *chosen);
@@ -219,15 +219,17 @@ tl::expected<Input, Exit> compile_text(InputOptions const& options, Source sourc
     return input;
 }
 
-tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type,
-                                        HookRow const& hook) {
-    return compile_input(options, link_type, Context::live, hook.vlan == VlanTag::packet);
+frontend::Tags tags_at(HookRow const& hook, translator::VlanOffload offload) {
+    using translator::VlanOffload;
+    if (hook.vlan != VlanTag::packet || offload == VlanOffload::metadata)
+        return frontend::Tags::taken_out;
+    return offload == VlanOffload::ignore ? frontend::Tags::in_packet : frontend::Tags::unsure;
 }
 
 tl::expected<frontend::Formula, Exit> read_formula(InputOptions const& options,
                                                    Source const& source, int link_type,
-                                                   Context context, bool tags_in_packet) {
-    auto const chosen = frontend_options(options, link_type, context, tags_in_packet);
+                                                   Context context, frontend::Tags tags) {
+    auto const chosen = frontend_options(options, link_type, context, tags);
     if (!chosen) return tl::unexpected(report(chosen.error()));
     auto formula = frontend::formula(source.text, *chosen);
     if (!formula) return tl::unexpected(report(formula.error(), source));

@@ -11,6 +11,7 @@
 #include "bpf/result.h"
 #include "cli/output.h"
 #include "frontend/compile.h"
+#include "translator/translate.h"
 
 namespace CLI {
 class App;
@@ -55,20 +56,19 @@ Source line_source(InputOptions const& options, Source const& source);
 // Compiles an expression with the options but not from where they say.  Errors and warnings are
 // already reported when this returns; the exit code says what to end with.
 tl::expected<Input, Exit> compile_text(InputOptions const& options, Source source, int link_type,
-                                       frontend::Context context, bool tags_in_packet = false);
+                                       frontend::Context context, frontend::Tags tags = frontend::Tags::taken_out);
 
 // Reads and compiles what the options name.  Errors and warnings are already reported when this
 // returns; the exit code says what to end with.
 tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type,
-                                        frontend::Context context, bool tags_in_packet = false);
-// The same for packets at a hook of this kernel.
-tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type,
-                                        HookRow const& hook);
+                                        frontend::Context context, frontend::Tags tags = frontend::Tags::taken_out);
+// Where packets at a hook of this kernel have their outer VLAN tag.
+frontend::Tags tags_at(HookRow const& hook, translator::VlanOffload offload);
 
 // The formula of a text that compiled with these options.
 tl::expected<frontend::Formula, Exit> read_formula(InputOptions const& options,
                                                    Source const& source, int link_type,
                                                    frontend::Context context,
-                                                   bool tags_in_packet = false);
+                                                   frontend::Tags tags = frontend::Tags::taken_out);
 
 }  // namespace tamis::cli

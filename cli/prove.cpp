@@ -357,10 +357,10 @@ Exit prove_compiled(InputOptions const& options, Input const& input, int link_ty
     auto const context = hook ? frontend::Context::live : frontend::Context::dead;
     InputOptions plain = options;
     plain.unoptimised = plain.quiet = true;
-    bool const tags_in_packet = hook && hook->vlan == VlanTag::packet;
-    auto const before = compile_text(plain, input.source, link_type, context, tags_in_packet);
+    auto const tags = hook ? tags_at(*hook, translation.shape.vlan_offload) : frontend::Tags{};
+    auto const before = compile_text(plain, input.source, link_type, context, tags);
     if (!before) return before.error();
-    auto const formula = read_formula(plain, input.source, link_type, context, tags_in_packet);
+    auto const formula = read_formula(plain, input.source, link_type, context, tags);
     if (!formula) return formula.error();
     for (Rules const rules : {Rules::libpcap, Rules::kernel})
         need("optimiser", verify::prove_optimisation(*formula, options.snaplen, before->program,

@@ -22,10 +22,17 @@ namespace tamis::frontend {
 // machine.
 enum class Context : std::uint8_t { dead, savefile, live };
 
+// Of live packets: where the outer VLAN tag is.
+enum class Tags : std::uint8_t {
+    taken_out,  // the kernel keeps it beside the packet
+    in_packet,
+    unsure,  // in the packet, unless something took it out that tells nobody: worth a warning
+};
+
 struct Options {
     int link_type = en10mb;
     Context context = Context::dead;
-    bool tags_in_packet = false;     // of live packets: nobody has taken the outer VLAN tag out
+    Tags tags = Tags::taken_out;
     std::uint32_t snaplen = 262144;  // what a match returns, in bytes
     std::optional<std::uint32_t> netmask{};  // for `ip broadcast`, host order
     bool optimise = true;

@@ -75,6 +75,7 @@ class Headers : private Part {
     bool check_operand();
     bool not_here();
     bool vlan();
+    void warn_of_offload();
     void vlan_in_data();
     bool vlan_in_metadata();
     bool mpls();
@@ -128,17 +129,29 @@ bool Headers::vlan() {
     bool const wlan = on(TypeRule::wlan) && at().type->before != Before::ppi;
     if (!on(TypeRule::ethernet) && !wlan) return not_here();
     bool const outermost = at().vlan_depth == 0 && !at().tunnelled;
-    bool const stripped = c_.options.context == Context::live && !c_.options.tags_in_packet &&
-                          c_.options.link_type == en10mb && at().type->number == en10mb;
+    bool const live = c_.options.context == Context::live && c_.options.link_type == en10mb &&
+                      at().type->number == en10mb;
+    bool const stripped = live && c_.options.tags == Tags::taken_out;
     if (outermost && stripped) {
         if (!vlan_in_metadata()) return false;
     } else {
         vlan_in_data();
+        if (outermost && live && c_.options.tags == Tags::unsure) warn_of_offload();
     }
     at().link_type = at().link_type + vlan_tag;
     at().payload = at().payload + vlan_tag;
     ++at().vlan_depth;
     return true;
+}
+
+void Headers::warn_of_offload() {
+    c_.out.warnings.push_back(
+        {"a driver with VLAN offload takes the tag out before: then no packet has one",
+         word_.span,
+         {{"`ethtool -K IF rxvlan off` leaves tags in packets", std::nullopt},
+          {"--vlan-offload=metadata asks the driver for the tag, --vlan-offload=ignore is for "
+           "interfaces without offload",
+           std::nullopt}}});
 }
 
 void Headers::vlan_in_data() {

@@ -86,7 +86,7 @@ constexpr u64 dynptr_bytes = 16, dynptr_mark = 0x64796e;
 
 // Return values of helpers: negated errno values of linux/errno.h.
 constexpr u64 failed(s64 error) { return static_cast<u64>(-error); }
-constexpr s64 efault = 14, einval = 22;
+constexpr s64 efault = 14, einval = 22, enodata = 61;
 
 class Machine {
   public:
@@ -507,7 +507,7 @@ class Machine {
     }
 
     void call_kfunc(Kfunc function) {
-        if (hook_.access != Access::dynptr)
+        if (is_xdp_ ? function != Kfunc::xdp_vlan_tag : hook_.access != Access::dynptr)
             return void(fault("hook '" + std::string(hook_.name) + "' has no such function"));
         u64 result = 0;
         switch (function) {
@@ -520,6 +520,9 @@ class Machine {
             case Kfunc::dynptr_size:
                 need_dynptr(read(1));
                 result = packet_.bytes.size();
+                break;
+            case Kfunc::xdp_vlan_tag:
+                result = xdp_vlan_tag(read(1), read(2), read(3));
                 break;
         }
         clobber();
@@ -545,6 +548,16 @@ class Machine {
         if (fault_ || !in_packet(static_cast<u32>(offset), out.size())) return 0;
         std::copy_n(packet_.bytes.begin() + static_cast<u32>(offset), out.size(), out.begin());
         return buffer;
+    }
+
+    // What a driver does that took the tag out.
+    u64 xdp_vlan_tag(u64 context, u64 protocol, u64 control) {
+        if (!is_xdp_) return fault("hook '" + std::string(hook_.name) + "' has no such function");
+        need_context(context);
+        if (metadata(cbpf::Anc::vlan_tag_present) == 0) return failed(enodata);
+        store(protocol, 2, swap_bytes(metadata(cbpf::Anc::vlan_tpid), 16));
+        store(control, 2, metadata(cbpf::Anc::vlan_tag));
+        return 0;
     }
 
     void need_context(u64 pointer) {

@@ -59,8 +59,10 @@ class LoadedProgram {
   public:
     // Loads the object's only entry program (libbpf; EAGAIN is retried there).  A refusal by the
     // verifier is a Diagnostic whose notes are the last lines of its log, escaped; a missing
-    // privilege names the capability of the hook's row.
-    static Result<LoadedProgram> load(std::span<std::byte const> object, HookRow const& hook);
+    // privilege names the capability of the hook's row.  `device`, an interface index, is for
+    // programs that ask a driver for metadata at XDP: they can be attached there and nowhere else.
+    static Result<LoadedProgram> load(std::span<std::byte const> object, HookRow const& hook,
+                                      std::uint32_t device = 0);
 
     int fd() const;
     std::uint32_t id() const;

@@ -88,6 +88,8 @@ Fd::~Fd() {
     if (fd_ >= 0) close(fd_);
 }
 
+constexpr std::uint32_t xdp_dev_bound_only = 1U << 6;  // BPF_F_XDP_DEV_BOUND_ONLY, Linux 6.3
+
 struct LoadedProgram::Handle {
     bpf_object* object = nullptr;
     bpf_program* program = nullptr;
@@ -98,7 +100,8 @@ struct LoadedProgram::Handle {
     ~Handle() { bpf_object__close(object); }
 };
 
-Result<LoadedProgram> LoadedProgram::load(std::span<std::byte const> object, HookRow const& hook) {
+Result<LoadedProgram> LoadedProgram::load(std::span<std::byte const> object, HookRow const& hook,
+                                          std::uint32_t device) {
     LibbpfWords words;
     auto handle = std::make_shared<Handle>();
     bpf_object_open_opts options{};
@@ -118,7 +121,9 @@ Result<LoadedProgram> LoadedProgram::load(std::span<std::byte const> object, Hoo
     bpf_program__set_type(handle->program, static_cast<bpf_prog_type>(hook.prog_type));
     bpf_program__set_expected_attach_type(handle->program,
                                           static_cast<bpf_attach_type>(hook.attach_type));
-    bpf_program__set_flags(handle->program, bpf_program__flags(handle->program) | hook.flags);
+    bpf_program__set_flags(handle->program, bpf_program__flags(handle->program) | hook.flags |
+                                               (device != 0 ? xdp_dev_bound_only : 0));
+    if (device != 0) bpf_program__set_ifindex(handle->program, device);
 
     // libbpf asks for the log only after a failure, so that no page of this is touched otherwise;
     // the size is the most that every kernel takes.

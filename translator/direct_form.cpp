@@ -146,7 +146,14 @@ class DirectForm {
     bool has(Anc number) const {
         bool const called = number == Anc::cpu || number == Anc::random;
         return number == Anc::alu_xor_x || (called && has_context(hook_)) ||
-               find_metadata(hook_, number);
+               find_metadata(hook_, number) || is_offloaded_tag(number);
+    }
+
+    // What only the driver knows, at XDP.
+    bool is_offloaded_tag(Anc number) const {
+        return hook_.vlan == VlanTag::packet && shape_.vlan_offload == VlanOffload::metadata &&
+               (number == Anc::vlan_tag || number == Anc::vlan_tag_present ||
+                number == Anc::vlan_tpid);
     }
 
     ebpf::Origin origin(std::size_t pc) const {
@@ -235,6 +242,11 @@ class DirectForm {
             call_length(b_, hook_);
             b_.store(Size::word, frame, saved_length, Reg::r0);
         }
+        if (any_emitted([&](Insn const& insn, Facts const&) {
+                cbpf::Ancillary const* anc = ancillary(insn);
+                return anc && is_offloaded_tag(anc->number);
+            }))
+            ask_for_tag();
         around_.begin();
         bool const subtracts = length && hook_.fields.len < 0 && !length_by_call(hook_, shape_);
         bool const reads =
@@ -266,6 +278,18 @@ class DirectForm {
             b_.mov(regs_.checked, regs_.data);
         }
         clear();
+    }
+
+    // Without a tag, and without a driver that could tell it, its words stay 0.
+    void ask_for_tag() {
+        b_.store(Size::half, frame, tag_protocol, 0).store(Size::half, frame, tag_control, 0);
+        b_.mov(Reg::r1, context);
+        b_.mov(Reg::r2, frame).alu(Alu::add, Reg::r2, tag_protocol);
+        b_.mov(Reg::r3, frame).alu(Alu::add, Reg::r3, tag_control);
+        b_.call(Kfunc::xdp_vlan_tag);
+        Builder::Label const absent = b_.label();
+        b_.mov32(Reg::r1, 0).jump32(Cond::ne, Reg::r0, 0, absent).mov32(Reg::r1, 1).bind(absent);
+        b_.store(Size::word, frame, tag_present, Reg::r1);
     }
 
     static bool reads_pointer(Insn const& insn) {
@@ -426,6 +450,12 @@ class DirectForm {
             b_.mov32(regs_.a, Reg::r0);
         } else if (number == Anc::alu_xor_x) {
             b_.alu32(Alu::xor_, regs_.a, regs_.x);
+        } else if (is_offloaded_tag(number)) {
+            bool const present = number == Anc::vlan_tag_present;
+            bool const protocol = number == Anc::vlan_tpid;
+            b_.load(present ? Size::word : Size::half, regs_.a, frame,
+                    present ? tag_present : protocol ? tag_protocol : tag_control);
+            if (protocol) b_.to_be(16, regs_.a);
         } else {
             Metadata const& field = *find_metadata(hook_, number);
             if (number == Anc::ifindex && hook_.context == "__sk_buff")

@@ -17,8 +17,10 @@ inline constexpr Reg frame = Reg::r10;
 // M[k] lives at frame + cell(k), where the kernel's own translation puts it.
 constexpr std::int32_t cell(std::uint32_t k) { return -4 * static_cast<std::int32_t>(k) - 4; }
 // Below the 16 cells: what a call loads bytes into, the index of the counter, the length of a
-// packet where only a call tells it, and a dynptr (16 bytes, aligned to 8).
+// packet where only a call tells it, a dynptr (16 bytes, aligned to 8), and the VLAN tag that a
+// call told at XDP: two half words, and a word that is 1 where there was one.
 inline constexpr std::int32_t bounce = cell(16), counter_key = cell(17), saved_length = cell(18),
-                              dynptr = -96;
+                              dynptr = -96, tag_protocol = -98, tag_control = -100,
+                              tag_present = -104;
 
 }  // namespace tamis::translator

@@ -10,6 +10,14 @@
 
 namespace tamis::translator {
 
+// Where the outer VLAN tag of a packet at XDP may be, when the driver has taken it out.
+enum class VlanOffload : std::uint8_t {
+    refuse,    // nowhere: a filter that asks for it would be wrong without saying so
+    ignore,    // the same, and the user knows that the driver leaves tags in the packet
+    metadata,  // the driver tells it (bpf_xdp_metadata_rx_vlan_tag, Linux 6.8); such a program is
+               // loaded for one device
+};
+
 // What a direct form may rely on.
 struct Shape {
     // Bytes outside of the linear part of a packet are out of bounds: no falling back to a call.
@@ -17,6 +25,7 @@ struct Shape {
     // Loads without CAP_PERFMON: computed offsets are read by a call, and no pointers are
     // subtracted.
     bool no_perfmon = false;
+    VlanOffload vlan_offload = VlanOffload::refuse;
 };
 
 struct Options {

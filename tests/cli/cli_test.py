@@ -243,6 +243,27 @@ class Match(Base):
         self.assertRegex(result.stderr.decode(), r"error: .*truncated")
 
 
+class VlanOffload(Base):
+    def compile(self, *args):
+        return tamis("compile", "--hook", "xdp", *args)
+
+    def test_a_filter_that_asks_for_tags_is_warned_of(self):
+        for how in ([], ["--vlan-offload", "refuse"]):
+            result = self.compile(*how, "not vlan")
+            self.assertEqual(result.returncode, 0)
+            self.assertRegex(result.stderr.decode(), r"^filter:1:5: warning: .*offload.*\n.*\n.*\nnote: `ethtool -K IF rxvlan off`")
+        self.fails(2, r"^filter:1:5: error: .*offload", "compile", "--hook", "xdp", "--werror", "not vlan")
+        for how in (["--vlan-offload=ignore", "vlan"], ["ip"], ["arp and not vlan", "--vlan-offload=metadata"][::-1]):
+            self.assertEqual(self.compile(*how).stderr, b"", how)
+
+    def test_metadata_asks_the_driver(self):
+        self.assertIn("call bpf_xdp_metadata_rx_vlan_tag",
+                      self.works("compile", "--hook", "xdp", "--vlan-offload=metadata", "not vlan"))
+        self.assertNotIn("call bpf_xdp_metadata", self.works("compile", "--hook", "xdp", "--vlan-offload=metadata", "ip"))
+        self.fails(2, r"--vlan-offload is for XDP", "compile", "--hook", "tc-ingress", "--vlan-offload=metadata", "vlan")
+        self.fails(2, r"--vlan-offload", "compile", "--hook", "xdp", "--vlan-offload=maybe", "vlan")
+
+
 class Privilege(Base):
     def test_a_missing_capability_is_named(self):
         if os.geteuid() != 0:
