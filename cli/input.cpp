@@ -3,7 +3,10 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <fstream>
+#include <iterator>
 #include <memory>
+#include <span>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -104,6 +107,13 @@ Result<Source> read_text(std::string const& path) {
     if (!text) return fail(text.error());
     blank_comments(*text);
     return Source{shown_name(path), std::move(*text)};
+}
+
+Result<std::vector<std::byte>> read_object(std::string const& path) {
+    return read_all(path).map([](std::string const& text) {
+        auto const bytes = std::as_bytes(std::span(text));
+        return std::vector(bytes.begin(), bytes.end());
+    });
 }
 
 Source line_source(InputOptions const& options, Source const& source) {

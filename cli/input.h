@@ -1,6 +1,7 @@
 // What a verb works on: an expression or a classic program, and where it came from.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,6 +50,9 @@ struct Input {
 // The bytes of a file, `-` is standard input; at most frontend::max_text of them.  # begins a
 // comment that is blanked out up to the end of its line, which leaves every column where it was.
 Result<Source> read_text(std::string const& path);
+
+// The bytes of an object file, `-` is standard input; the same limit.
+Result<std::vector<std::byte>> read_object(std::string const& path);
 
 // The source as line information names it: `<filter>` for words of the command line, else the file.
 Source line_source(InputOptions const& options, Source const& source);

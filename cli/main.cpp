@@ -19,6 +19,7 @@ struct Verb {
 };
 constexpr Verb verbs[] = {
     {"compile", "an expression as classic BPF, eBPF or an ELF object", cli::compile, false},
+    {"inject", "a filter in place of a function of an object that clang made", cli::inject, false},
     {"match", "the packets of a capture file that an expression matches", cli::match, false},
     {"attach", "run a filter at a hook of the kernel and count", cli::attach, true},
     {"list", "what stays attached under a name, with its counters", cli::list, true},

@@ -9,6 +9,7 @@
 namespace tamis::cli {
 
 Exit compile(std::vector<std::string> const& args);
+Exit inject(std::vector<std::string> const& args);
 Exit match(std::vector<std::string> const& args);
 Exit attach(std::vector<std::string> const& args);
 Exit list(std::vector<std::string> const& args);

@@ -151,7 +151,8 @@ class DirectForm {
 
     // What only the driver knows, at XDP.
     bool is_offloaded_tag(Anc number) const {
-        return hook_.vlan == VlanTag::packet && shape_.vlan_offload == VlanOffload::metadata &&
+        return has_context(hook_) && hook_.vlan == VlanTag::packet &&
+               shape_.vlan_offload == VlanOffload::metadata &&
                (number == Anc::vlan_tag || number == Anc::vlan_tag_present ||
                 number == Anc::vlan_tpid);
     }
@@ -603,11 +604,18 @@ class DirectForm {
     // Memory that is not mapped is missing, too.
     void probe(Size size, bool indexed, std::uint32_t k) {
         auto const width = static_cast<std::int32_t>(bytes(size));
-        b_.mov32(Reg::r3, as_imm(k));
-        if (indexed) b_.alu32(Alu::add, Reg::r3, regs_.x);
-        b_.mov(Reg::r1, Reg::r3).alu(Alu::add, Reg::r1, width);
-        b_.jump(Cond::gt, Reg::r1, regs_.data_end, reject());
-        b_.alu(Alu::add, Reg::r3, regs_.data).mov32(Reg::r2, width);
+        if (indexed || k > max_reach) {
+            b_.mov32(Reg::r3, as_imm(k));
+            if (indexed) b_.alu32(Alu::add, Reg::r3, regs_.x);
+            b_.mov(Reg::r1, Reg::r3).alu(Alu::add, Reg::r1, width);
+            b_.jump(Cond::gt, Reg::r1, regs_.data_end, reject());
+            b_.alu(Alu::add, Reg::r3, regs_.data);
+        } else {
+            b_.jump(Cond::lt, regs_.data_end, as_imm(k) + width, reject());
+            b_.mov(Reg::r3, regs_.data);
+            if (k != 0) b_.alu(Alu::add, Reg::r3, as_imm(k));
+        }
+        b_.mov32(Reg::r2, width);
         b_.mov(Reg::r1, frame).alu(Alu::add, Reg::r1, bounce - regs_.stack);
         b_.call(Helper::probe_read_kernel).jump(Cond::ne, Reg::r0, 0, reject());
     }

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -193,8 +194,10 @@ class InCPrograms(Objects):
                 self.fail("clang is not installed")
             self.skipTest("clang is not installed")
         path = os.path.join(self.folder, name)
+        with open(path + ".c", "w") as file:
+            file.write(source)
         self.output("clang", "-g", "-O2", "-Wall", "-Werror", "-target", "bpf", "-I", f"/usr/include/{os.uname().machine}-linux-gnu",
-                    "-I", self.folder, "-x", "c", "-c", "-", "-o", path + ".o", *arguments, input=source)
+                    "-I", self.folder, "-c", path + ".c", "-o", path + ".o", *arguments)
         return path + ".o"
 
     def verdicts(self, expression):
@@ -238,6 +241,143 @@ class InCPrograms(Objects):
             if expression == "tcp port 80":
                 text = "; tcp port 80 [file:<filter> line_num:1 line_col:1]"
                 self.assertGreaterEqual(self.source_lines("caller").count(text), 2)
+
+    # Stubs as packet tracers have them, between functions that stay: `stub` in .text, where calls come
+    # by relocation and from its neighbours; `local` beside the program that calls it.
+    STUBS = '''
+        #include <linux/bpf.h>
+        #include <bpf/bpf_helpers.h>
+        #ifdef TC
+        #define CONTEXT struct __sk_buff
+        #else
+        #define CONTEXT struct xdp_md
+        #endif
+        const volatile int one = 1;
+        struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, int); __type(value, int); } map SEC(".maps");
+        static __attribute__((noinline)) int first(int x) { return x + one; }
+        static __attribute__((noinline)) _Bool stub(void *_skb, void *__skb, void *___skb, void *data, void *data_end) {
+            return data != data_end && _skb == __skb && __skb == ___skb;
+        }
+        __attribute__((noinline)) int by_context(CONTEXT *ctx, int other) { return (ctx->ingress_ifindex ^ other) + 2; }
+        static __attribute__((noinline)) int last(void *ctx, void *data, void *data_end, int x) {
+            int key = 0, *value = bpf_map_lookup_elem(&map, &key);
+            return first(x) + (value ? *value : 0) + 2 * stub(ctx, ctx, ctx, data, data_end);
+        }
+        SEC("SECTION") int caller(CONTEXT *ctx) {
+            void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+            int key = 0, *value = bpf_map_lookup_elem(&map, &key);
+            int both = stub(ctx, ctx, ctx, data, data_end) | (by_context(ctx, 0) == 1) << 1;
+            return both | last(ctx, data, data_end, value ? *value : 0) << 4;
+        }
+        SEC("SECTION") int another(CONTEXT *ctx) { return 7; }
+        char _license[] SEC("license") = "GPL";'''
+
+    def inject(self, source, at, expression, *arguments, name="out.o"):
+        path = os.path.join(self.folder, name)
+        said = self.output(TAMIS, "inject", source, "--at", at, "-o", path, *arguments, "--", expression)
+        self.assertEqual(said, "")
+        return path
+
+    def test_injected_into_stubs(self):
+        for hook, definition in (("xdp", "XDP"), ("tc", "TC")):
+            stubs = self.compiler(self.STUBS.replace('"SECTION"', f'"{hook}"'), hook, "-D" + definition)
+            for expression in self.EXPRESSIONS:
+                if hook == "tc" and expression != self.EXPRESSIONS[2]:
+                    continue  # the kernel's frames for tc must hold whole IP headers; one filter shows that it works
+                once = self.inject(stubs, "stub", expression, name="once.o")
+                both = self.inject(once, "by_context", expression, name="both.o")
+                verdicts = self.verdicts(expression)
+                self.assertEqual(self.answers(both, "caller"), [3 * yes | (1 + 2 * yes) << 4 for yes in verdicts],
+                                 (hook, expression))
+                self.assertEqual(set(self.answers(both, "another")), {7})
+                if expression == "tcp port 80":
+                    lines = self.source_lines("caller")
+                    text = "; tcp port 80 [file:<filter> line_num:1 line_col:1]"
+                    self.assertGreaterEqual(lines.count(text), 2)
+                    self.assertTrue(any("int key = 0" in line for line in lines), lines)
+
+    # Where data and data_end are mere addresses: what pwru and its like look at.
+    TRACER = '''
+        #include <linux/bpf.h>
+        #include <bpf/bpf_helpers.h>
+        #include <bpf/bpf_core_read.h>
+        struct sk_buff {
+            unsigned char *head;
+            unsigned tail;
+            __u16 mac_header;
+        } __attribute__((preserve_access_index));
+        struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, int); __type(value, long); } seen SEC(".maps");
+        static __attribute__((noinline)) _Bool filter(void *_skb, void *data, void *data_end) { return data != data_end && _skb; }
+        SEC("raw_tp/netif_receive_skb") int tracer(struct bpf_raw_tracepoint_args *ctx) {
+            struct sk_buff *skb = (void *)ctx->args[0];
+            unsigned char *head = BPF_CORE_READ(skb, head);
+            int key = 0;
+            long *count = bpf_map_lookup_elem(&seen, &key);
+            if (count && filter(skb, head + BPF_CORE_READ(skb, mac_header), head + BPF_CORE_READ(skb, tail)))
+                __sync_fetch_and_add(count, 1);
+            return 0;
+        }
+        char _license[] SEC("license") = "GPL";'''
+
+    def test_injected_into_a_tracing_program(self):
+        port = 20000 + os.getpid() % 10000
+        tracer = self.inject(self.compiler(self.TRACER, "tracer"), "filter",
+                             f"ip[8] > 0 and udp[2:2] - 1 = {port - 1} and udp[8:4] = 0x74616d69")
+        with subprocess.Popen([TAMIS, "load", tracer], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as loaded:
+            self.addCleanup(loaded.kill)
+            number = int(re.search(r" id (\d+)", loaded.stderr.readline())[1])
+            self.check_tracer(number, port)
+            loaded.terminate()
+
+    def check_tracer(self, program, port):
+        map_id, = json.loads(self.output("bpftool", "-j", "prog", "show", "id", str(program)))["map_ids"]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for text in (b"tamis", b"others", b"tamis", b"tam"):
+                out.sendto(text, ("127.0.0.1", port))
+        counted, = json.loads(self.output("bpftool", "-j", "map", "dump", "id", str(map_id)))
+        self.assertEqual(counted["formatted"]["value"], 2)
+
+    def test_linked_after_injection(self):
+        """What bpftool's linker makes of it, which checks all tables."""
+        stubs = self.compiler(self.STUBS.replace('"SECTION"', '"xdp"'), "stubs")
+        linked = os.path.join(self.folder, "linked.o")
+        self.output("bpftool", "gen", "object", linked, self.inject(stubs, "stub", "tcp port 80"))
+        self.assertEqual({answer & 1 for answer in self.answers(linked, "caller")}, {0, 1})
+
+    def test_the_issue_s_order_of_words(self):
+        stubs = self.compiler(self.STUBS.replace('"SECTION"', '"xdp"'), "stubs")
+        path = os.path.join(self.folder, "behind.o")
+        self.output(TAMIS, "inject", stubs, "--at", "stub", "tcp", "port", "80", "-o", path)
+        with open(path, "rb") as one, open(self.inject(stubs, "stub", "tcp port 80"), "rb") as other:
+            self.assertEqual(one.read(), other.read())
+
+    def test_injection_refusals(self):
+        stubs = self.compiler(self.STUBS.replace('"SECTION"', '"xdp"'), "stubs")
+        bare = os.path.join(self.folder, "bare.o")
+        self.output("clang", "-O2", "-target", "bpf", "-x", "c", "-c", "-", "-o", bare,
+                    input='__attribute__((section("xdp"))) int f(void *c) { return 1; }')
+        mixed = self.compiler(self.STUBS.replace('"SECTION"', '"xdp"') + '''
+            SEC("raw_tp/sys_enter") int other(void *ctx) { return first(1); }''', "mixed")
+        broken = os.path.join(self.folder, "broken.o")
+        with open(stubs, "rb") as whole, open(broken, "wb") as half:
+            half.write(whole.read()[:700])
+        for source, arguments, message in (
+                (stubs, ["--at", "nothing"], "it has no function 'nothing'"),
+                (stubs, ["--at", "first"], "function 'first' is not given the packet"),
+                (stubs, ["--at", "stub", "vlan 5 and inbound"], "cannot be read"),
+                (stubs, ["--at", "stub", "tcp prot"], "'prot' cannot follow 'tcp'"),
+                (bare, ["--at", "f"], "it has no type information (BTF)"),
+                (mixed, ["--at", "stub"], "--access pointer or --access probe"),
+                (broken, ["--at", "stub"], "broken.o'"),
+                ("/bin/true", ["--at", "stub"], "no little-endian object for BPF"),
+                (CAPTURE, ["--at", "stub"], "it is no ELF file"),
+                ("/nonexistent", ["--at", "stub"], "cannot read '/nonexistent'"),
+                (stubs, [], "inject wants an object, --at FUNC and -o FILE")):
+            output = os.path.join(self.folder, "x.o")
+            result = run(TAMIS, "inject", source, "-o", output, *arguments)
+            self.assertEqual(result.returncode, 2, (arguments, result.stderr))
+            self.assertIn(message, result.stderr)
+            self.assertFalse(os.path.exists(output))
 
     def test_function_refusals(self):
         for arguments, message in (
