@@ -22,6 +22,7 @@
 #include <pcap/pcap.h>
 
 #include "backend/object.h"
+#include "bpf/cbpf_check.h"
 #include "bpf/hooks.h"
 #include "frontend/compile.h"
 #include "translator/translate.h"
@@ -65,18 +66,6 @@ std::string text_of(List const& list, std::size_t terms) {
     std::string text = list.term(random);
     for (std::size_t i = 1; i < terms; ++i) text += " or " + list.term(random);
     return text;
-}
-
-std::size_t longest_path(std::vector<cbpf::Insn> const& insns) {
-    std::vector<std::size_t> longest(insns.size(), 1);
-    for (std::size_t i = insns.size(); i-- > 0;) {
-        cbpf::Kind const kind = cbpf::find(insns[i].code)->kind;
-        if (kind == cbpf::Kind::ret) continue;
-        bool const jumps = kind == cbpf::Kind::jump || kind == cbpf::Kind::branch;
-        auto const to = jumps ? cbpf::targets(insns[i], i, kind) : cbpf::Targets{i + 1, i + 1};
-        longest[i] += std::max(longest[to.taken], longest[to.fallen]);
-    }
-    return longest.front();
 }
 
 // The peak of a process that compiles such a list and does nothing else, in bytes: it says so
@@ -154,7 +143,7 @@ int main(int argc, char** argv) {
             fmt::print("{:<11}{:>8}{:>11.2f}{:>11.2f}{:>11}{:>9}{:>6}{:>11.0f}\n", list.name, terms,
                        classic * 1e3, object * 1e3,
                        theirs < 0 ? "-" : fmt::format("{:.2f}", theirs * 1e3), insns.size(),
-                       longest_path(insns),
+                       cbpf::longest_path(insns),
                        (peak(argv[0], list.name, terms) - nothing) / static_cast<double>(terms));
         }
         if (most >= 10'000)

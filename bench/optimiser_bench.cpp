@@ -20,6 +20,7 @@
 #include <fmt/core.h>
 #include <pcap/pcap.h>
 
+#include "bpf/cbpf_check.h"
 #include "frontend/compile.h"
 #include "frontend/lex.h"
 #include "frontend/parse.h"
@@ -39,19 +40,8 @@ struct Size {
     std::size_t instructions = 0, path = 0;
 };
 
-// Jumps lead forward only.
 Size size_of(std::vector<cbpf::Insn> const& insns) {
-    std::vector<std::size_t> longest(insns.size());
-    for (std::size_t i = insns.size(); i-- > 0;) {
-        cbpf::Kind const kind = cbpf::find(insns[i].code)->kind;
-        longest[i] = 1;
-        if (kind == cbpf::Kind::ret) continue;
-        bool const jumps = kind == cbpf::Kind::jump || kind == cbpf::Kind::branch;
-        auto const to = jumps ? cbpf::targets(insns[i], i, kind) : cbpf::Targets{i + 1, i + 1};
-        if (to.taken > i && to.fallen > i && to.taken < insns.size() && to.fallen < insns.size())
-            longest[i] += std::max(longest[to.taken], longest[to.fallen]);
-    }
-    return {insns.size(), insns.empty() ? 0 : longest[0]};
+    return {insns.size(), cbpf::longest_path(insns)};
 }
 
 // Whether some packet shows that a program is not what the text says.
@@ -117,7 +107,8 @@ class Comparison {
         if (all_ || longer || slower)
             fmt::print("{:>4}/{:<4} {:>4}/{:<4}{} {}\n", a.instructions, a.path, b.instructions,
                        b.path,
-                       longer   ? '!'
+                       wrong    ? 'w'
+                       : longer ? '!'
                        : slower ? '~'
                                 : ' ',
                        text);

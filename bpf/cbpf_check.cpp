@@ -86,6 +86,20 @@ std::optional<Refusal> refusal(std::span<Insn const> insns, std::size_t max_insn
     return memory_refusal(insns);
 }
 
+std::size_t longest_path(std::span<Insn const> insns) {
+    std::vector<std::uint32_t> longest(insns.size(), 1);
+    for (std::size_t pc = insns.size(); pc-- > 0;) {
+        Kind const kind = find(insns[pc].code)->kind;
+        if (kind == Kind::ret) continue;
+        bool const jumps = kind == Kind::jump || kind == Kind::branch;
+        Targets const to = jumps ? targets(insns[pc], pc, kind) : Targets{pc + 1, pc + 1};
+        bool const forward =
+            std::min(to.taken, to.fallen) > pc && std::max(to.taken, to.fallen) < insns.size();
+        if (forward) longest[pc] += std::max(longest[to.taken], longest[to.fallen]);
+    }
+    return longest.empty() ? 0 : longest.front();
+}
+
 Result<void> check(Program const& program, std::size_t max_insns) {
     auto const found = refusal(program.insns, max_insns);
     if (!found) return {};

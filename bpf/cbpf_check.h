@@ -22,4 +22,8 @@ struct Refusal {
 std::optional<Refusal> refusal(std::span<Insn const> insns,
                                std::size_t max_insns = max_socket_insns);
 
+// Instructions on the longest path through a program.  Jumps back, which libpcap makes for
+// `protochain` and the kernel refuses, are not followed.
+std::size_t longest_path(std::span<Insn const> insns);
+
 }  // namespace tamis::cbpf

@@ -462,8 +462,9 @@ class Coding {
     bool into_registers(std::uint32_t& a, std::uint32_t& b, bool may_exchange);
     void field(Field const& field);
     void want_x(std::uint32_t header) {
-        if (x_ != header) code(op::ldx_msh, header);
-        x_ = header;
+        Registers::Index const wanted{true, header};
+        if (x_ != wanted) code(op::ldx_msh, header);
+        x_ = wanted;
     }
     void set_x(std::uint16_t opcode, std::uint32_t k = 0) {
         code(opcode, k);
@@ -474,7 +475,7 @@ class Coding {
 
     Values const& values_;
     Registers const& before_;
-    std::optional<std::uint32_t> x_;
+    std::optional<Registers::Index> x_;
     std::vector<Insn> code_;
     std::uint32_t waiting_ = 0;  // values in memory
     bool failed_ = false;

@@ -19,8 +19,13 @@ struct Registers {
         std::uint32_t mask;
         bool operator==(Accumulator const&) const = default;
     };
+    struct Index {
+        bool header;  // the length of the IPv4 header at this place, or the number itself
+        std::uint32_t value;
+        bool operator==(Index const&) const = default;
+    };
     std::optional<Accumulator> a;
-    std::optional<std::uint32_t> x;  // the length of the IPv4 header at this place
+    std::optional<Index> x;
     bool operator==(Registers const&) const = default;
 };
 

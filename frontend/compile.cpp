@@ -5,11 +5,10 @@
 #include <fmt/core.h>
 
 #include "frontend/contradiction.h"
-#include "frontend/generate.h"
-#include "frontend/graph.h"
 #include "frontend/layers.h"
 #include "frontend/lex.h"
 #include "frontend/lower.h"
+#include "frontend/optimise.h"
 #include "frontend/parse.h"
 #include "frontend/resolve.h"
 
@@ -28,17 +27,6 @@ Result<void> check(Options const& options) {
 // `ret #snaplen`: what an empty filter is.
 Compiled match_everything(Options const& options, Span whole) {
     return {{{cbpf::Insn{0x06, 0, 0, options.snaplen}}, {whole}}, {}};
-}
-
-// The shortest program that a graph gives; nothing where there is no graph.
-std::optional<Compiled> optimised(Formula const& formula, std::uint32_t accept, Span whole) {
-    std::optional<Compiled> best;
-    for (Graph& graph : decide(formula)) {
-        cbpf::Program program = generate(graph, formula, accept, whole);
-        if (!best || program.insns.size() < best->program.insns.size())
-            best = Compiled{std::move(program), {}, std::move(graph)};
-    }
-    return best;
 }
 
 // Unless there is a warning about some of the same words already, which says more.
@@ -84,12 +72,18 @@ Result<Compiled> compile(std::string_view text, Options const& options) {
 
     // how a classic machine finds out
     Formula const& formula = resolved->formula;
-    auto compiled = options.optimise ? optimised(formula, options.snaplen, whole) : std::nullopt;
-    if (!compiled) compiled = Compiled{lower(formula, options.snaplen, whole), {}, {}};
-    compiled->warnings = std::move(resolved->warnings);
-    if (compiled->graph && compiled->graph->root == Graph::reject)
-        warn(compiled->warnings, find_contradiction(formula));
-    return std::move(*compiled);
+    Compiled compiled;
+    auto optimised = options.optimise ? optimise(formula, options.snaplen, whole) : std::nullopt;
+    if (optimised) {
+        compiled.program = std::move(optimised->program);
+        compiled.graph = std::move(optimised->graph);
+    } else {
+        compiled.program = lower(formula, options.snaplen, whole);
+    }
+    compiled.warnings = std::move(resolved->warnings);
+    if (compiled.graph && compiled.graph->root == Graph::reject)
+        warn(compiled.warnings, find_contradiction(formula));
+    return compiled;
 }
 
 Result<Formula> formula(std::string_view text, Options const& options) {

@@ -54,6 +54,20 @@ std::vector<Interval> complement(std::vector<Interval> const& set, std::uint32_t
 
 }  // namespace
 
+Key key_of(Field const& field, std::uint32_t mask) {
+    bool const in_packet = field.base == Base::packet || field.base == Base::transport;
+    bool const metadata = field.base == Base::packet && field.at.value >= 0x80000000;
+    Key key{.field = field};
+    if (in_packet && !metadata) key.max = all_ones >> (32 - 8 * field.size);
+    if (in_packet) key.reach = all_ones;
+    if (in_packet && !metadata && field.at.variable == Offset::constant) {
+        if (field.base == Base::packet) key.reach = field.at.value + field.size;
+        key.needs = field.base == Base::packet ? key.reach : field.header + 1;
+    }
+    if ((mask & key.max) != key.max) key.mask = key.max = mask & key.max;
+    return key;
+}
+
 // ------------------------------------------------------------------------------ terms, each once
 
 Conditions::Conditions(std::size_t work, std::size_t searched)

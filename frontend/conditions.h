@@ -18,8 +18,13 @@ namespace tamis::frontend {
 // What is tested: bits of a field, or whether a relation holds.
 struct Key {
     static constexpr std::uint32_t no_relation = ~std::uint32_t{0};
+    // What X is for, where code serves headers at different places: `point` tests nothing, but sets
+    // X to the place of the field - of a header behind an IPv4 header, or a number; the field of
+    // `counted` counts from there.
+    enum class Role : std::uint8_t { test, point, counted };
 
     Field field{};
+    Role role = Role::test;
     std::uint32_t mask = ~std::uint32_t{0};
     std::uint32_t relation = no_relation;
     bool value = false;  // what is tested is the number on one side of the relation
@@ -30,8 +35,11 @@ struct Key {
     // The relation divides by what only the packet tells.  By 0 it ends the program whatever else
     // is true: it has to be evaluated exactly where the text does.
     bool divides = false;
+    bool is_field() const { return role == Role::test && relation == no_relation; }
     bool operator==(Key const&) const = default;
 };
+// Bits of a field, all of them unless it is masked.
+Key key_of(Field const& field, std::uint32_t mask);
 
 struct Interval {
     std::uint32_t low, high;

@@ -13,6 +13,7 @@
 
 #include "frontend/arithmetic.h"
 #include "frontend/opcodes.h"
+#include "frontend/ranges.h"
 
 namespace tamis::frontend {
 namespace {
@@ -83,13 +84,15 @@ class Assembler {
     void bring_near(Label target);
     void jump(Label target);
     void branch(Block const& block);
+    SameBranch key_of(Block const& block);
+    Place same_branch(Block const& block);
 
     std::uint32_t answer_;
     Span whole_;
     std::vector<Insn> reversed_;
     std::vector<Span> origin_;
     std::vector<Known> labels_;
-    std::map<SameBranch, Place> branches_;  // that begin a block
+    std::map<SameBranch, Place> branches_;
 };
 
 // Makes sure that a branch written now, or after one more instruction, reaches the target: by
@@ -127,6 +130,19 @@ void Assembler::branch(Block const& block) {
     put({block.code, distance(block.yes), distance(block.no), block.k}, block.span);
 }
 
+Assembler::SameBranch Assembler::key_of(Block const& block) {
+    auto const place = [&](Label label) {
+        return label <= accept ? none - label : at(label).begins;
+    };
+    return {block.code, block.k, place(block.yes), place(block.no)};
+}
+
+// A branch that was written already and does the same, whatever A holds.
+Assembler::Place Assembler::same_branch(Block const& block) {
+    auto const same = branches_.find(key_of(block));
+    return same == branches_.end() ? none : same->second;
+}
+
 void Assembler::write(Block const& block, Insn const* code) {
     std::uint32_t const next =
         block.branches ? 1 + std::max(height(block.yes), height(block.no)) : height(block.yes);
@@ -136,26 +152,18 @@ void Assembler::write(Block const& block, Insn const* code) {
         at(block.label) = at(block.yes);
         return;
     }
-    if (block.branches && block.begin == block.end) {
-        // Whatever A holds: the same branch to the same places.
-        auto const place = [&](Label label) {
-            return label <= accept ? none - label : at(label).begins;
-        };
-        SameBranch const key{block.code, block.k, place(block.yes), place(block.no)};
-        auto const [same, fresh] = branches_.try_emplace(key, size());
-        if (!fresh) {
-            at(block.label).begins = at(block.label).nearest = same->second;
-            return;
-        }
+    if (!block.branches) {
+        jump(block.yes);
+    } else if (Place const same = same_branch(block); same == none) {
         branch(block);
-        same->second = size() - 1;
+        branches_[key_of(block)] = size() - 1;
+    } else if (block.begin == block.end) {
+        at(block.label).begins = at(block.label).nearest = same;
+        return;
     } else {
-        if (block.branches)
-            branch(block);
-        else
-            jump(block.yes);
-        for (std::uint32_t i = block.end; i-- > block.begin;) put(code[i], block.span);
+        branch(block);
     }
+    for (std::uint32_t i = block.end; i-- > block.begin;) put(code[i], block.span);
     Known& here = at(block.label);
     here.begins = here.nearest = size() - 1;
 }
@@ -168,6 +176,12 @@ cbpf::Program Assembler::finish(Label start) {
 }
 
 // -------------------------------------------------------------------------------------- generating
+
+// What X has to hold for a field behind an IPv4 header, or for code that counts from a number.
+Registers::Index pointed(Field const& field) {
+    bool const header = field.base == Base::transport;
+    return {header, header ? field.header : field.at.value};
+}
 
 class Generating {
   public:
@@ -183,17 +197,6 @@ class Generating {
             0;  // about how many instructions stand before it, on the longest path
         Registers registers;
     };
-    // A part of a comparison: values up to `high` lead to `target`, except for some.
-    struct Run {
-        std::uint32_t low, high;
-        Label target;
-        std::uint32_t first_exception, exceptions;
-    };
-    struct Exception {
-        std::uint32_t value;
-        Label target;
-    };
-
     static Label label_of(Target target) {
         return target == Graph::reject   ? Assembler::reject
                : target == Graph::accept ? Assembler::accept
@@ -203,21 +206,22 @@ class Generating {
     std::span<Graph::Piece const> pieces_of(Graph::Node const& node) const {
         return std::span(graph_.pieces).subspan(node.begin, node.end - node.begin);
     }
-    bool is_bit_test(Graph::Node const& node) const;
-    Registers after(Graph::Node const& node, Registers registers);
+    bool tests_bits(Graph::Node const& node) const {
+        return is_bit_test(graph_.keys[node.key], pieces_of(node));
+    }
+    void find_cubes();
+    Registers after(std::uint32_t index, Registers registers);
     void follow_registers();
-    std::size_t comparisons(Graph::Node const& node);
     void group();
+    bool lead_alike(Graph::Node const& a, Graph::Node const& b) const;
     void node(std::uint32_t index);
     void relation(std::uint32_t index);
-    bool load(std::uint32_t index);  // its code; false: A has it already
+    void load(std::uint32_t index);  // its code, unless A has it already
     void tree(std::uint32_t index, Label label, bool masks);
     bool is_masked(std::uint32_t index) const;  // when the node begins
-    void read_runs(Graph::Node const& node);
-    static std::size_t exceptions_end(std::span<Graph::Piece const> pieces, std::size_t begin,
-                                      Label target);
     void search(std::size_t begin, std::size_t end, Label label, Span span);
-    void exceptions(Run const& run, std::uint32_t begin, std::uint32_t end, Label label, Span span);
+    void exceptions(Ranges::Run const& run, std::uint32_t begin, std::uint32_t end, Label label,
+                    Span span);
     void comparison(Label label, Cond cond, std::uint32_t k, Label yes, Label no, Span span);
     void code(std::uint16_t opcode, std::uint32_t k = 0) { code_.push_back({opcode, 0, 0, k}); }
     void flush();
@@ -227,39 +231,66 @@ class Generating {
     Assembler assembler_;
     std::vector<Entry> entries_;
     std::vector<std::uint32_t> next_in_group_;  // nodes that share a tree, in a ring
+    std::vector<bool> mixed_;                   // nodes whose group has different masks
+    std::vector<std::optional<Cube>> cubes_;
+    std::vector<std::uint32_t> only_way_;  // to a node, from one that leads nowhere else
     std::vector<bool> written_;
     Label next_label_ = 0;
     std::vector<Insn> code_;
     std::uint32_t pending_ = 0;  // where the code of the next block begins
     std::vector<Block> blocks_;  // of the node at hand, in order
-    std::vector<Run> runs_;
-    std::vector<Exception> exceptions_;
+    Ranges ranges_;              // of the node at hand
 };
 
-// The whole question is whether any bit under the mask is set.
-bool Generating::is_bit_test(Graph::Node const& node) const {
-    auto const pieces = pieces_of(node);
-    return graph_.keys[node.key].mask != all_ones && pieces.size() == 2 && pieces[0].high == 0;
+// Where one comparison of some bits does.  Not where members of a group differ in their bits.
+void Generating::find_cubes() {
+    cubes_.resize(graph_.nodes.size());
+    for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
+        Graph::Node const& node = graph_.nodes[i];
+        if (mixed_[i] || node.end - node.begin < 3) continue;
+        ranges_.read(pieces_of(node));
+        std::size_t const masks = graph_.keys[node.key].mask != all_ones ? 1 : 0;
+        cubes_[i] = find_cube(pieces_of(node), ranges_.comparisons() + masks);
+    }
 }
 
-Registers Generating::after(Graph::Node const& node, Registers registers) {
+Registers Generating::after(std::uint32_t index, Registers registers) {
+    Graph::Node const& node = graph_.nodes[index];
     Key const& key = graph_.keys[node.key];
+    if (key.role == Key::Role::point) {
+        registers.x = pointed(key.field);
+        return registers;
+    }
+    if (key.role == Key::Role::counted) {
+        registers.a.reset();
+        return registers;
+    }
     if (key.relation != Key::no_relation)
         return calculation(formula_, formula_.relations[key.relation], key.value, registers)->after;
-    bool const keeps = is_bit_test(node) || pieces_of(node).size() == 1;
-    registers.a = {key.field, keeps ? all_ones : key.mask};
-    if (key.field.base == Base::transport) registers.x = key.field.header;
+    auto const& searched = cubes_[index];
+    bool const keeps =
+        tests_bits(node) || pieces_of(node).size() == 1 || (searched && searched->value == 0);
+    bool const loads = !registers.a || registers.a->field != key.field ||
+                       (registers.a->mask != all_ones && registers.a->mask != key.mask);
+    std::uint32_t const held = loads ? all_ones : registers.a->mask;
+    std::uint32_t const compared = searched ? searched->mask : all_ones;
+    registers.a = {key.field, keeps ? held : key.mask & compared};
+    if (loads && key.field.base == Base::transport) registers.x = pointed(key.field);
     return registers;
 }
 
 // Nodes stand before their targets, so one pass sees all ways into a node before the node itself.
 void Generating::follow_registers() {
     entries_.resize(graph_.nodes.size());
-    if (!Graph::is_end(graph_.root)) entries_[graph_.root].reached = true;
+    only_way_.assign(graph_.nodes.size(), all_ones);
+    if (!Graph::is_end(graph_.root)) {
+        entries_[graph_.root].reached = true;
+        entries_[graph_.root].registers.x = {false, 0};  // so it is where a program begins
+    }
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
         Graph::Node const& node = graph_.nodes[i];
         if (!entries_[i].reached) continue;
-        Registers const registers = after(node, entries_[i].registers);
+        Registers const registers = after(i, entries_[i].registers);
         // A chain of exceptions, or a tree of which all parts are as deep.
         auto const pieces = pieces_of(node);
         bool const chain = pieces.size() < 8;
@@ -269,6 +300,7 @@ void Generating::follow_registers() {
             if (chain && single) ++depth;
             if (Graph::is_end(piece.target)) continue;
             Entry& entry = entries_[piece.target];
+            only_way_[piece.target] = entry.reached || pieces.size() > 1 ? all_ones : i;
             std::uint32_t const more = chain && !single ? u32(pieces.size() / 2) : 0;
             entry.depth = std::max(entry.depth, single ? depth : entries_[i].depth + 2 + more);
             if (!entry.reached) {
@@ -282,44 +314,46 @@ void Generating::follow_registers() {
     }
 }
 
-// How many instructions a node's comparisons take.
-std::size_t Generating::comparisons(Graph::Node const& node) {
-    if (is_bit_test(node)) return 1;
-    read_runs(node);
-    return runs_.size() - 1 + exceptions_.size() + (graph_.keys[node.key].mask != all_ones ? 1 : 0);
-}
-
-// Nodes that lead to the same places by the same values, under the same mask, where that saves more
-// than the jump to the shared code.
+// Nodes that lead to the same places by the same values, where that saves more than the jump to the
+// shared code.  Their fields may have more or less bits, if the largest values lead to one place.
 void Generating::group() {
     next_in_group_.resize(graph_.nodes.size());
-    std::vector<std::uint32_t> order;
+    mixed_.assign(graph_.nodes.size(), false);
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> hashed;
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
         next_in_group_[i] = i;
-        if (graph_.keys[graph_.nodes[i].key].relation == Key::no_relation &&
-            comparisons(graph_.nodes[i]) > 1)
-            order.push_back(i);
+        Graph::Node const& node = graph_.nodes[i];
+        if (graph_.keys[node.key].relation != Key::no_relation) continue;
+        std::uint32_t hash = 0;
+        for (Graph::Piece const& p : pieces_of(node)) hash = (hash * 31 + p.low) * 31 + p.target;
+        hashed.push_back({hash, i});
     }
-    auto const hash = [&](std::uint32_t i) {
-        std::uint32_t h = graph_.keys[graph_.nodes[i].key].mask;
-        for (Graph::Piece const& p : pieces_of(graph_.nodes[i]))
-            h = (h * 31 + p.low) * 31 + p.target;
-        return h;
-    };
-    std::vector<std::pair<std::uint32_t, std::uint32_t>> hashed;
-    hashed.reserve(order.size());
-    for (std::uint32_t const i : order) hashed.push_back({hash(i), i});
     std::sort(hashed.begin(), hashed.end());
     for (std::size_t i = 1; i < hashed.size(); ++i) {
         std::uint32_t const one = hashed[i - 1].second, other = hashed[i].second;
-        auto const a = pieces_of(graph_.nodes[one]), b = pieces_of(graph_.nodes[other]);
-        if (hashed[i - 1].first != hashed[i].first ||
-            graph_.keys[graph_.nodes[one].key].mask != graph_.keys[graph_.nodes[other].key].mask ||
-            !std::equal(a.begin(), a.end(), b.begin(), b.end()))
-            continue;
+        Graph::Node const &a = graph_.nodes[one], &b = graph_.nodes[other];
+        if (hashed[i - 1].first != hashed[i].first || !lead_alike(a, b)) continue;
+        Key const &key = graph_.keys[a.key], &next = graph_.keys[b.key];
+        bool const mixed = key.max != next.max || key.mask != next.mask;
+        ranges_.read(pieces_of(a));
+        std::size_t const masks = !mixed && key.mask != all_ones ? 1 : 0;
+        if (ranges_.comparisons() + masks < 2 || (!mixed && tests_bits(a))) continue;
         next_in_group_[other] = next_in_group_[one];
         next_in_group_[one] = other;
+        if (!mixed && !mixed_[one]) continue;
+        mixed_[other] = mixed_[one] = true;
+        for (std::uint32_t member = next_in_group_[other]; member != other;
+             member = next_in_group_[member])
+            mixed_[member] = true;
     }
+}
+
+bool Generating::lead_alike(Graph::Node const& a, Graph::Node const& b) const {
+    auto const one = pieces_of(a), other = pieces_of(b);
+    return std::equal(one.begin(), one.end(), other.begin(), other.end(),
+                      [](Graph::Piece const& x, Graph::Piece const& y) {
+                          return x.low == y.low && x.target == y.target;
+                      });
 }
 
 // ------------------------------------------------------------------------------------- comparisons
@@ -337,120 +371,83 @@ void Generating::comparison(Label label, Cond cond, std::uint32_t k, Label yes, 
                        .span = span});
 }
 
-// Pieces to runs: single values between neighbours that lead to the same place are exceptions.
-void Generating::read_runs(Graph::Node const& node) {
-    runs_.clear();
-    exceptions_.clear();
-    auto const pieces = pieces_of(node);
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-        Graph::Piece const& piece = pieces[i];
-        Label const target = label_of(piece.target);
-        if (i == 0 && piece.high == 0 && pieces.size() > 1 && pieces[1].low != pieces[1].high) {
-            exceptions_.push_back({0, target});
-            runs_.push_back({0, pieces[1].high, label_of(pieces[1].target), 0, 1});
-            ++i;
-            continue;
-        }
-        if (!runs_.empty() && runs_.back().target == target) {
-            runs_.back().high = piece.high;
-            continue;
-        }
-        std::size_t end = runs_.empty() ? i : exceptions_end(pieces, i, runs_.back().target);
-        if (end == i) {
-            runs_.push_back({piece.low, piece.high, target, u32(exceptions_.size()), 0});
-            continue;
-        }
-        for (; i < end; ++i) {
-            exceptions_.push_back({pieces[i].low, label_of(pieces[i].target)});
-            ++runs_.back().exceptions;
-        }
-        runs_.back().high = pieces[--i].high;
-    }
-}
-
-// The first piece behind single values that leads to `target` again; `begin` where there is none.
-std::size_t Generating::exceptions_end(std::span<Graph::Piece const> pieces, std::size_t begin,
-                                       Label target) {
-    constexpr std::size_t in_a_row = 8;
-    std::size_t i = begin;
-    for (; i < std::min(pieces.size(), begin + in_a_row); ++i) {
-        if (i > begin && label_of(pieces[i].target) == target) return i;
-        if (pieces[i].low != pieces[i].high) return begin;
-    }
-    return i == pieces.size() ? i : begin;
-}
-
 // Values that lead elsewhere than the others around them: one after the other, or halves when many.
-void Generating::exceptions(Run const& run, std::uint32_t begin, std::uint32_t end, Label label,
-                            Span span) {
+void Generating::exceptions(Ranges::Run const& run, std::uint32_t begin, std::uint32_t end,
+                            Label label, Span span) {
     constexpr std::uint32_t chained = 8;
     if (end - begin > chained) {
         std::uint32_t const middle = begin + (end - begin) / 2;
         Label const upper = fresh_label(), lower = fresh_label();
-        comparison(label, Cond::ge, exceptions_[middle].value, upper, lower, span);
+        comparison(label, Cond::ge, ranges_.exceptions[middle].value, upper, lower, span);
         exceptions(run, begin, middle, lower, span);
         exceptions(run, middle, end, upper, span);
         return;
     }
     // First what has the longest way to go; equal ends of such lists are one.
-    std::sort(exceptions_.begin() + begin, exceptions_.begin() + end,
-              [&](Exception const& a, Exception const& b) {
-                  auto const height_a = assembler_.height(a.target),
-                             height_b = assembler_.height(b.target);
+    std::sort(ranges_.exceptions.begin() + begin, ranges_.exceptions.begin() + end,
+              [&](Ranges::Exception const& a, Ranges::Exception const& b) {
+                  auto const height_a = assembler_.height(label_of(a.target)),
+                             height_b = assembler_.height(label_of(b.target));
                   if (height_a != height_b) return height_a > height_b;
                   return a.target != b.target ? a.target < b.target : a.value < b.value;
               });
     for (std::uint32_t i = begin; i < end; ++i) {
-        Label const next = i + 1 == end ? run.target : fresh_label();
-        comparison(label, Cond::eq, exceptions_[i].value, exceptions_[i].target, next, span);
+        Label const next = i + 1 == end ? label_of(run.target) : fresh_label();
+        comparison(label, Cond::eq, ranges_.exceptions[i].value,
+                   label_of(ranges_.exceptions[i].target), next, span);
         label = next;
     }
 }
 
-// runs_[begin .. end)
+// ranges_.runs[begin .. end)
 void Generating::search(std::size_t begin, std::size_t end, Label label, Span span) {
     if (end - begin == 1) {
-        Run const& run = runs_[begin];
+        Ranges::Run const& run = ranges_.runs[begin];
         exceptions(run, run.first_exception, run.first_exception + run.exceptions, label, span);
         return;
     }
     std::size_t const middle = begin + (end - begin) / 2;
     auto const entry = [&](std::size_t from, std::size_t to) {
-        return to - from == 1 && runs_[from].exceptions == 0 ? runs_[from].target : fresh_label();
+        return to - from == 1 && ranges_.runs[from].exceptions == 0
+                   ? label_of(ranges_.runs[from].target)
+                   : fresh_label();
     };
     Label const lower = entry(begin, middle), upper = entry(middle, end);
-    std::uint32_t const bound = runs_[middle].low;
+    std::uint32_t const bound = ranges_.runs[middle].low;
     comparison(label, Cond::ge, bound, upper, lower, span);
-    if (middle - begin > 1 || runs_[begin].exceptions > 0) search(begin, middle, lower, span);
-    if (end - middle > 1 || runs_[middle].exceptions > 0) search(middle, end, upper, span);
+    if (middle - begin > 1 || ranges_.runs[begin].exceptions > 0)
+        search(begin, middle, lower, span);
+    if (end - middle > 1 || ranges_.runs[middle].exceptions > 0) search(middle, end, upper, span);
 }
 
 // --------------------------------------------------------------------------------------------
 // nodes
 
-bool Generating::load(std::uint32_t index) {
+void Generating::load(std::uint32_t index) {
     Graph::Node const& node = graph_.nodes[index];
-    Field const& field = graph_.keys[node.key].field;
+    Key const& key = graph_.keys[node.key];
+    Field const& field = key.field;
     Registers const& before = entries_[index].registers;
+    if (key.role == Key::Role::point) {
+        Registers::Index const wanted = pointed(field);
+        if (before.x != wanted) code(wanted.header ? op::ldx_msh : op::ldx_imm, wanted.value);
+        return;
+    }
+    if (key.role == Key::Role::counted) return code(op::ld_ind(field.size), field.at.value);
     if (before.a && before.a->field == field &&
-        (before.a->mask == all_ones || before.a->mask == graph_.keys[node.key].mask))
-        return false;
+        (before.a->mask == all_ones || before.a->mask == key.mask))
+        return;
     switch (field.base) {
         case Base::packet:
-            code(op::ld_abs(field.size), field.at.value);
-            break;
+            return code(op::ld_abs(field.size), field.at.value);
         case Base::transport:
-            if (before.x != field.header) code(op::ldx_msh, field.header);
-            code(op::ld_ind(field.size), field.at.value);
-            break;
+            if (before.x != pointed(field)) code(op::ldx_msh, field.header);
+            return code(op::ld_ind(field.size), field.at.value);
         case Base::length:
-            code(op::ld_len);
-            break;
+            return code(op::ld_len);
         case Base::variable:
             assert(false && "graphs have no variables");
-            break;
     }
-    return true;
 }
 
 void Generating::relation(std::uint32_t index) {
@@ -500,14 +497,21 @@ void Generating::tree(std::uint32_t index, Label label, bool masks) {
                            .span = node.span});
         return;
     }
-    if (is_bit_test(node)) {
+    if (tests_bits(node)) {
         comparison(label, Cond::set, mask, label_of(pieces[1].target), label_of(pieces[0].target),
                    node.span);
         return;
     }
+    if (auto const& searched = cubes_[index]) {
+        Label const inside = label_of(searched->inside), outside = label_of(searched->outside);
+        if (searched->value == 0)
+            return comparison(label, Cond::set, searched->mask, outside, inside, node.span);
+        code(op::alu(Alu::and_), searched->mask);
+        return comparison(label, Cond::eq, searched->value, inside, outside, node.span);
+    }
     if (masks) code(op::alu(Alu::and_), mask);
-    read_runs(node);
-    search(0, runs_.size(), label, node.span);
+    ranges_.read(pieces);
+    search(0, ranges_.runs.size(), label, node.span);
 }
 
 void Generating::flush() {
@@ -533,6 +537,8 @@ void Generating::node(std::uint32_t index) {
         return entries_[a].depth != entries_[b].depth ? entries_[a].depth > entries_[b].depth
                                                       : a < b;
     });
+    // Where they differ in their masks, every one masks for itself.
+    bool const apart = mixed_[index];
     bool const masks = !std::all_of(members.begin(), members.end(),
                                     [&](std::uint32_t member) { return is_masked(member); });
     if (members.size() == 1) {
@@ -542,15 +548,19 @@ void Generating::node(std::uint32_t index) {
         return flush();
     }
     Label const compare = fresh_label();
-    tree(index, compare, masks);
+    tree(index, compare, masks && !apart);
     flush();
     for (std::uint32_t const member : members) {
         written_[member] = true;
         Block block{.label = label_of(member), .yes = compare, .span = graph_.nodes[member].span};
         load(member);
+        if (apart && !is_masked(member))
+            code(op::alu(Alu::and_), graph_.keys[graph_.nodes[member].key].mask);
         block.end = u32(code_.size());
         blocks_.push_back(block);
         flush();
+        // What only leads here stands right before.
+        if (only_way_[member] != all_ones) node(only_way_[member]);
     }
 }
 
@@ -559,8 +569,9 @@ cbpf::Program Generating::run() {
         if (std::any_of(graph_.pieces.begin(), graph_.pieces.end(),
                         [&](Graph::Piece const& piece) { return piece.target == end; }))
             assembler_.end(label_of(end));
-    follow_registers();
     group();
+    find_cubes();
+    follow_registers();
     written_.assign(graph_.nodes.size(), false);
     next_label_ = u32(graph_.nodes.size()) + Assembler::first_free;
     for (std::uint32_t i = u32(graph_.nodes.size()); i-- > 0;) node(i);

@@ -20,11 +20,6 @@ constexpr unsigned max_depth = 400;  // of conditions: what is walked by recursi
 
 constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
 
-constexpr std::uint32_t widest(Field const& field) {
-    bool const metadata = field.at.value >= 0x80000000;  // of any size, they have 32 bits
-    return field.base == Base::length || metadata ? all_ones : all_ones >> (32 - 8 * field.size);
-}
-
 // The values that pass a test.
 std::vector<Interval> passing(Cond cond, std::uint32_t value, std::uint32_t max) {
     switch (cond) {
@@ -106,23 +101,12 @@ bool changes(Field const& field) {
     return false;
 }
 
-struct Extent {
-    std::uint32_t reach, needs;
-};
-Extent extent(Field const& field) {
-    if (field.base == Base::length) return {0, 0};
-    if (field.base == Base::transport) return {all_ones, field.header + 1};
-    if (field.base == Base::variable || field.at.value >= 0x80000000) return {all_ones, 0};
-    return {field.at.value + field.size, field.at.value + field.size};
-}
-
 // Tests of equal bits are tests of one key.
 std::optional<Ref> Reading::in_set(Field const& field, std::uint32_t mask,
                                    std::vector<Interval> set, bool negated, Span span) {
     if (changes(field)) return std::nullopt;
-    std::uint32_t const wide = widest(field);
-    auto const [reach, needs] = extent(field);
-    Key key{.field = field, .max = wide, .reach = reach, .needs = needs};
+    Key key = key_of(field, all_ones);
+    std::uint32_t const wide = key.max;
     mask &= wide;
     // Equality of leading bits is a range of the whole field.
     bool const leading = mask != 0 && (mask | (mask - 1)) == wide;
@@ -173,10 +157,10 @@ std::optional<Ref> Reading::relation(std::uint32_t index, bool negated, Span spa
         Step const& step = formula_.steps[i];
         if (step.kind == Step::Kind::field || step.kind == Step::Kind::load) {
             if (changes(step.field)) return std::nullopt;
-            auto [reach, needs] = extent(step.field);
-            if (step.kind == Step::Kind::load) reach = all_ones, needs = 0;
-            key.reach = std::max(key.reach, reach);
-            key.needs = std::max(key.needs, needs);
+            Key read = key_of(step.field, all_ones);
+            if (step.kind == Step::Kind::load) read.reach = all_ones, read.needs = 0;
+            key.reach = std::max(key.reach, read.reach);
+            key.needs = std::max(key.needs, read.needs);
         }
         bool const divides = step.kind == Step::Kind::binary &&
                              (step.op == cbpf::Alu::div || step.op == cbpf::Alu::mod);
@@ -362,6 +346,48 @@ bool reads_each_key_once(Graph const& graph) {
 }
 
 }  // namespace
+
+void put_in_order(Graph& graph) {
+    struct Visit {
+        Target node;
+        std::uint32_t next;
+    };
+    std::vector<bool> seen(graph.nodes.size());
+    std::vector<Target> finished, place(graph.nodes.size());
+    std::vector<Visit> path;
+    auto const visit = [&](Target target) {
+        if (Graph::is_end(target) || seen[target]) return;
+        seen[target] = true;
+        path.push_back({target, graph.nodes[target].end});
+    };
+    visit(graph.root);
+    while (!path.empty()) {
+        Visit& at = path.back();
+        if (at.next == graph.nodes[at.node].begin) {
+            finished.push_back(at.node);
+            path.pop_back();
+        } else {
+            visit(graph.pieces[--at.next].target);
+        }
+    }
+    std::reverse(finished.begin(), finished.end());
+    for (std::size_t i = 0; i < finished.size(); ++i) place[finished[i]] = u32(i);
+    auto const moved = [&](Target target) {
+        return Graph::is_end(target) ? target : place[target];
+    };
+    Graph ordered{std::move(graph.keys), {}, {}, moved(graph.root)};
+    for (Target const node : finished) {
+        Graph::Node copy = graph.nodes[node];
+        std::uint32_t const begin = u32(ordered.pieces.size());
+        for (std::uint32_t p = copy.begin; p < copy.end; ++p)
+            ordered.pieces.push_back(
+                {graph.pieces[p].low, graph.pieces[p].high, moved(graph.pieces[p].target)});
+        copy.begin = begin;
+        copy.end = u32(ordered.pieces.size());
+        ordered.nodes.push_back(copy);
+    }
+    graph = std::move(ordered);
+}
 
 // The graph in which later tests of a field are decided where it is read has the shortest paths;
 // but what follows may come several times in it.  The others are closer to the text.

@@ -27,6 +27,13 @@ std::string what(Key const& key, Span span, std::string_view text) {
                            escape(text.substr(span.begin, span.end - span.begin)));
     Field const& field = key.field;
     std::string place;
+    if (key.role == Key::Role::point)
+        return field.base == Base::transport ? fmt::format("X = 4*([{}]&0xf)", field.header)
+                                             : fmt::format("X = {}", field.at.value);
+    if (key.role == Key::Role::counted) {
+        place = fmt::format("[X + {}:{}]", field.at.value, field.size);
+        return key.mask == all_ones ? place : fmt::format("{} & {:#x}", place, key.mask);
+    }
     switch (field.base) {
         case Base::packet:
             place = fmt::format("[{}:{}]", field.at.value, field.size);

@@ -61,11 +61,11 @@ class Primitives {
     void link_type(std::uint32_t number);         // `ether proto 2048`, Ethernet rules
     // Whether packets tell that they carry this protocol: behind MPLS few do.
     bool knows_type(std::uint32_t number) const;
-    void ip4_protocol(std::uint32_t number);      // `ip proto 6`, fragments included
-    void ip6_protocol(std::uint32_t number);      // also behind one fragment header
-    void is_protocol(std::uint32_t number);       // a test of the IPv4 header's field alone
-    void is_next_header(std::uint32_t number);    // and of the IPv6 header's
-    void first_fragment();                        // IPv4
+    void ip4_protocol(std::uint32_t number);    // `ip proto 6`, fragments included
+    void ip6_protocol(std::uint32_t number);    // also behind one fragment header
+    void is_protocol(std::uint32_t number);     // a test of the IPv4 header's field alone
+    void is_next_header(std::uint32_t number);  // and of the IPv6 header's
+    void first_fragment();                      // IPv4
     // Without a protocol: IP, ARP and RARP.
     void host4(Protocol const* protocol, std::uint32_t address, std::uint32_t mask, Direction dir);
     void host6(Ipv6 const& address, Ipv6 const& mask, Direction dir);

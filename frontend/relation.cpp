@@ -16,12 +16,7 @@ constexpr std::size_t max_warnings = 8;  // of one filter: nobody reads more
 
 // What must be true of a packet before a field of it means anything.
 struct Guard {
-    enum class Kind : std::uint8_t {
-        link_type,
-        protocol,
-        next_header,
-        first_fragment
-    };
+    enum class Kind : std::uint8_t { link_type, protocol, next_header, first_fragment };
     Kind kind;
     std::uint32_t number = 0;
     bool operator==(Guard const&) const = default;

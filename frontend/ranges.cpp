@@ -1,0 +1,99 @@
+#include "frontend/ranges.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace tamis::frontend {
+namespace {
+
+using Pieces = std::span<Graph::Piece const>;
+constexpr std::uint32_t all_ones = ~std::uint32_t{0};
+
+// The first piece behind single values that leads to `target` again; `begin` where there is none.
+std::size_t exceptions_end(Pieces pieces, std::size_t begin, Graph::Target target) {
+    constexpr std::size_t in_a_row = 8;
+    std::size_t i = begin;
+    for (; i < std::min(pieces.size(), begin + in_a_row); ++i) {
+        if (i > begin && pieces[i].target == target) return i;
+        if (pieces[i].low != pieces[i].high) return begin;
+    }
+    return i == pieces.size() ? i : begin;
+}
+
+}  // namespace
+
+// Single values between neighbours that lead to the same place are exceptions.
+void Ranges::read(Pieces pieces) {
+    runs.clear();
+    exceptions.clear();
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        Graph::Piece const& piece = pieces[i];
+        if (i == 0 && piece.high == 0 && pieces.size() > 1 && pieces[1].low != pieces[1].high) {
+            exceptions.push_back({0, piece.target});
+            runs.push_back({0, pieces[1].high, pieces[1].target, 0, 1});
+            ++i;
+            continue;
+        }
+        if (!runs.empty() && runs.back().target == piece.target) {
+            runs.back().high = piece.high;
+            continue;
+        }
+        std::size_t end = runs.empty() ? i : exceptions_end(pieces, i, runs.back().target);
+        if (end == i) {
+            runs.push_back({piece.low, piece.high, piece.target,
+                            static_cast<std::uint32_t>(exceptions.size()), 0});
+            continue;
+        }
+        for (; i < end; ++i) {
+            exceptions.push_back({pieces[i].low, pieces[i].target});
+            ++runs.back().exceptions;
+        }
+        runs.back().high = pieces[--i].high;
+    }
+}
+
+std::optional<Cube> find_cube(Pieces pieces, std::size_t comparisons) {
+    if (comparisons < 2) return std::nullopt;
+    std::uint32_t const max = pieces.back().high;
+    for (Graph::Target const inside : {pieces[0].target, pieces[1].target}) {
+        Cube cube{.inside = inside, .outside = inside};
+        std::uint32_t all = all_ones, any = 0;
+        std::uint64_t count = 0;
+        for (Graph::Piece const& piece : pieces) {
+            if (piece.target != inside) {
+                if (cube.outside != inside && cube.outside != piece.target) return std::nullopt;
+                cube.outside = piece.target;
+                continue;
+            }
+            std::uint32_t const differ = piece.low ^ piece.high;
+            std::uint32_t const free = differ == 0 ? 0 : all_ones >> std::countl_zero(differ);
+            all &= piece.low & ~free;
+            any |= piece.high | free;
+            count += std::uint64_t{piece.high} - piece.low + 1;
+        }
+        std::uint32_t const free = all ^ any;
+        if (count != std::uint64_t{1} << std::popcount(free)) continue;
+        cube.mask = max & ~free;
+        cube.value = all;
+        std::size_t const takes = cube.value == 0 ? 1 : 2;  // jset, or a mask and a comparison
+        if (takes < comparisons) return cube;
+    }
+    return std::nullopt;
+}
+
+bool is_bit_test(Key const& key, Pieces pieces) {
+    return key.mask != all_ones && pieces.size() == 2 && pieces[0].high == 0;
+}
+
+std::size_t search_length(Key const& key, Pieces pieces) {
+    if (pieces.size() == 1) return 0;
+    if (is_bit_test(key, pieces)) return 1;
+    Ranges ranges;
+    ranges.read(pieces);
+    std::size_t const comparisons = ranges.comparisons();
+    std::size_t const masks = key.mask != all_ones ? 1 : 0;
+    if (auto const cube = find_cube(pieces, comparisons + masks)) return cube->value == 0 ? 1 : 2;
+    return comparisons + masks;
+}
+
+}  // namespace tamis::frontend
