@@ -144,17 +144,26 @@ std::string_view name_of(Kfunc function);
 inline constexpr std::int32_t kfunc_count = 4;
 
 // A map that a program uses.  Instructions name it by its index in Program::maps, as a 64-bit
-// immediate load with Pseudo::map_index; the object writer turns that into a relocation.
+// immediate load with Pseudo::map_index; the object writer turns that into a relocation.  The
+// kernel's number of the type (BPF_MAP_TYPE_*); those named here are the ones that we make.
 enum class MapType : std::uint32_t { array = 2, percpu_array = 6 };
-// One member of a map's value, all of them 64-bit unsigned counters: enough for BTF to name the
-// fields.
 struct MapSpec {
     std::string name;  // at most 15 characters (BPF_OBJ_NAME_LEN - 1)
     MapType type = MapType::array;
     std::uint32_t key_size = 4, max_entries = 1;
     std::string value_type;  // the BTF struct's name
+    // The value's members, all of them 64-bit unsigned counters: enough for BTF to name the fields.
     std::vector<std::string> value_fields;
-    std::uint32_t value_size() const { return static_cast<std::uint32_t>(8 * value_fields.size()); }
+    // Of maps in other people's objects.
+    std::uint32_t plain_size = 0;       // of a value that is no counters
+    std::uint32_t flags = 0;            // BPF_F_*
+    std::vector<std::uint8_t> content;  // global variables: the only value, as it begins
+    bool constant = false;              // and it stays like that
+
+    std::uint32_t value_size() const {
+        return plain_size + static_cast<std::uint32_t>(8 * value_fields.size());
+    }
+    bool is_array() const { return type == MapType::array || type == MapType::percpu_array; }
 };
 
 // Where an instruction comes from.

@@ -218,7 +218,9 @@ tl::expected<Input, Exit> compile_text(InputOptions const& options, Source sourc
     if (!chosen) return tl::unexpected(report(chosen.error()));
     Input input{std::move(source), {}, {}};
     auto compiled = frontend::compile(input.source.text, *chosen);
-    if (!compiled) return tl::unexpected(report(compiled.error(), input.source));
+    if (!compiled)
+        return tl::unexpected(options.silent ? Exit::usage
+                                             : report(compiled.error(), input.source));
     input.program = std::move(compiled->program);
     input.warnings = std::move(compiled->warnings);
     input.graph = std::move(compiled->graph);

@@ -30,6 +30,7 @@ struct InputOptions {
     std::string context;             // --context
     bool unoptimised = false;        // -O
     bool quiet = false;              // -q
+    bool silent = false;             // not even errors: whether it compiles is the question
     bool no_names = false;           // --no-names
     bool system_names = false;       // --system-names
     bool strict = false;             // --werror

@@ -1,7 +1,9 @@
 // tamis prove: for every packet, or a packet that tells them apart.
 #include "verify/prove.h"
 
+#include <charconv>
 #include <fstream>
+#include <map>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -16,6 +18,8 @@
 #include "cli/prove.h"
 #include "cli/verbs.h"
 #include "runtime/capture_file.h"
+#include "runtime/object_file.h"
+#include "runtime/object_program.h"
 #include "verify/kernel_replay.h"
 
 namespace tamis::cli {
@@ -29,8 +33,9 @@ using Clock = std::chrono::steady_clock;
 struct ProveArgs {
     InputOptions input;
     HookOptions hook;
-    std::string link_type = "EN10MB", rules, smt2, pcap;
-    std::vector<std::string> classic;  // --cbpf
+    std::string link_type, rules, smt2, pcap;
+    std::string object, program, assume;  // --object, --program, --assume
+    std::vector<std::string> classic;     // --cbpf
     std::vector<std::string> implies, disjoint, diff;
     double timeout = 60;
     bool optimizer = false, json = false;
@@ -111,6 +116,7 @@ class Prover {
         if (!args_.implies.empty()) return relation(args_.implies, verify::Relation::implies);
         if (!args_.disjoint.empty()) return relation(args_.disjoint, verify::Relation::disjoint);
         if (!args_.diff.empty()) return difference();
+        if (!args_.object.empty()) return object();
         if (args_.classic.size() == 2) return equal();
         return args_.optimizer ? optimiser() : translations();
     }
@@ -120,37 +126,145 @@ class Prover {
     Exit translations() {
         InputOptions options = args_.input;
         if (!args_.classic.empty()) options.cbpf = args_.classic[0];
-        auto const input = compile_input(options, link_type_, frontend::Context::live);
-        if (!input) return input.error();
+        std::vector<HookRow const*> chosen;
+        for (HookRow const& hook : hooks())
+            if (args_.hook.name.empty() || args_.hook.name == hook.name) chosen.push_back(&hook);
+        if (chosen.empty()) return report(args_.hook.resolve().error());
         std::size_t proofs = 0;
         std::optional<Diagnostic> last;
-        for (HookRow const& hook : hooks()) {
-            HookOptions chosen = args_.hook;
-            // Dynptrs are not modelled: only who asks for such a hook is told so.
-            if (chosen.name.empty() && hook.access == Access::dynptr) continue;
-            if (chosen.name.empty()) chosen.name = hook.name;
-            auto const translation = chosen.resolve();
+        for (HookRow const* const hook : chosen) {
+            auto const compiled = compiled_for(options, *hook);
+            if (!compiled) return compiled.error();
+            Input const* const input = *compiled;
+            if (!input) continue;
+            HookOptions at = args_.hook;
+            at.name = hook->name;
+            auto const translation = at.resolve();
             if (!translation) return report(translation.error());
-            if (translation->hook != hook.hook) continue;
             auto const program = translator::translate(input->program, *translation);
             if (!program) {  // it reads what the hook does not have
                 last = program.error();
                 continue;
             }
             ++proofs;
-            ask(std::string(hook.name),
+            ask(std::string(hook->name),
                 fmt::format("{} classic instructions, {} of eBPF", input->program.insns.size(),
                             program->insns.size()),
                 [&](verify::ProveOptions const& o) {
                     Proof proof =
                         verify::prove_translation(input->program, *program, *translation, o);
                     if (auto& c = proof.counterexample)
-                        add(c->runs, verify::kernel_test_run(*program, hook, c->packet));
+                        add(c->runs, verify::kernel_test_run(*program, *hook, c->packet));
                     return proof;
                 });
         }
-        if (proofs == 0 && last) return report(*last, input->source);
+        if (proofs == 0 && last) return report(*last, inputs_.begin()->second.source);
         return Exit::success;
+    }
+
+    // What `compile --hook` would make of the input: a text depends on where packets begin and
+    // where their tags are, and it is read once.  Null where it says something that does not exist
+    // at this hook, but did at another one.
+    tl::expected<Input const*, Exit> compiled_for(InputOptions const& options,
+                                                  HookRow const& hook) {
+        int const link = args_.link_type.empty() ? default_link_type(hook) : link_type_;
+        bool const tags = hook.vlan == VlanTag::packet;
+        std::pair const key = options.cbpf.empty() ? std::pair{link, tags} : std::pair{0, false};
+        auto const at = inputs_.find(key);
+        if (at != inputs_.end()) return &at->second;
+        bool const first = inputs_.empty();
+        InputOptions silent = options;
+        silent.quiet = silent.silent = true;
+        auto input = first ? compile_input(options, link, hook)
+                           : compile_text(silent, inputs_.begin()->second.source, link,
+                                          frontend::Context::live, tags);
+        if (!input && !first) return nullptr;
+        if (!input) return tl::unexpected(input.error());
+        return &inputs_.emplace(key, std::move(*input)).first->second;
+    }
+
+    // A program that somebody else's compiler made, against what the classic program says.
+    Exit object() {
+        auto const bytes = runtime::read_object(args_.object);
+        if (!bytes) return report(bytes.error());
+        auto const object = runtime::read_program(*bytes, args_.program);
+        if (!object) {
+            Diagnostic wrong = object.error();
+            wrong.message = fmt::format("'{}': {}", escape(args_.object), wrong.message);
+            return report(wrong);
+        }
+        HookRow const* const hook = hook_of(*object->row);
+        if (!hook)
+            return report({fmt::format("'{}': programs in section '{}' read no packets that tamis "
+                                       "models",
+                                       escape(args_.object), escape(object->section)),
+                           std::nullopt,
+                           {}});
+        auto const answers = answers_at(*hook);
+        if (!answers) return report(answers.error());
+        if (args_.link_type.empty()) link_type_ = default_link_type(*hook);
+        InputOptions options = args_.input;
+        if (!args_.classic.empty()) options.cbpf = args_.classic[0];
+        auto const wanted = compile_input(options, link_type_, *hook);
+        if (!wanted) return wanted.error();
+        std::optional<Input> assumed;
+        if (!args_.assume.empty()) {
+            options = args_.input;
+            options.cbpf = options.file = "";
+            options.words = {args_.assume};
+            auto input = compile_input(options, link_type_, *hook);
+            if (!input) return input.error();
+            assumed = std::move(*input);
+        }
+        ask(escape(object->name),
+            fmt::format("{} instructions, {} of the classic program, hook {}",
+                        object->program.insns.size(), wanted->program.insns.size(), hook->name),
+            [&](verify::ProveOptions const& o) {
+                return verify::prove_object(wanted->program, object->program, *hook, *answers,
+                                            assumed ? &assumed->program : nullptr,
+                                            args_.hook.linear, o);
+            });
+        return Exit::success;
+    }
+
+    // The hook with that type of program, the one whose section's name is the beginning of this.
+    static HookRow const* hook_of(runtime::SectionRow const& row) {
+        HookRow const* best = nullptr;
+        std::size_t most = 0;
+        for (HookRow const& hook : hooks()) {
+            if (hook.prog_type != row.prog_type) continue;
+            std::size_t const alike = row.name.starts_with(hook.section) ? hook.section.size() : 0;
+            if (!best || alike > most) best = &hook, most = alike;
+        }
+        return best;
+    }
+
+    Result<verify::Answers> answers_at(HookRow const& hook) const {
+        verify::Answers answers;
+        for (auto const& [text, to] : {std::pair{&args_.hook.match, &answers.match},
+                                       {&args_.hook.no_match, &answers.no_match}}) {
+            if (text->empty()) continue;
+            auto const value = answer(hook, *text);
+            if (!value) return fail(value.error());
+            *to = {*value};
+        }
+        bool const said = !answers.match.empty() || !answers.no_match.empty();
+        return said ? answers : verify::usual_answers(hook);
+    }
+
+    // The name of an action, or what a program returns: a number, also a negative one.
+    static Result<std::uint32_t> answer(HookRow const& hook, std::string const& text) {
+        ActionName const* const action = find_action(hook, text);
+        if (action && action->arg != Arg::bytes) return static_cast<std::uint32_t>(action->code);
+        std::int64_t value = 0;
+        auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+        if (error != std::errc{} || end != text.data() + text.size() || value < INT32_MIN ||
+            value > UINT32_MAX)
+            return fail({fmt::format("'{}' is neither an action of hook {} nor a number of 32 bits",
+                                     escape(text), hook.name),
+                         std::nullopt,
+                         {}});
+        return static_cast<std::uint32_t>(value);
     }
 
     Exit optimiser() {
@@ -310,6 +424,7 @@ class Prover {
 
     ProveArgs const& args_;
     int link_type_;
+    std::map<std::pair<int, bool>, Input> inputs_;  // of translations, by link type and tags
     Exit worst_ = Exit::success;
     std::string scripts_;
     std::vector<verify::ConcretePacket> found_;
@@ -317,6 +432,13 @@ class Prover {
 
 Exit run(ProveArgs const& args) {
     bool const expression = !args.input.words.empty() || !args.input.file.empty();
+    bool const object = !args.object.empty();
+    if ((!args.program.empty() || !args.assume.empty()) && !object)
+        return report({"--program and --assume go with --object", std::nullopt, {}});
+    if (object && (!args.hook.name.empty() || args.optimizer || args.classic.size() > 1))
+        return report({"--object takes its hook from the section, and one thing to hold it against",
+                       std::nullopt,
+                       {}});
     int const pairs = int{!args.implies.empty()} + int{!args.disjoint.empty()} +
                       int{!args.diff.empty()} + int{!args.classic.empty()};
     if (pairs + int{expression} > 1)
@@ -327,7 +449,7 @@ Exit run(ProveArgs const& args) {
         return report({"--cbpf twice is a comparison; there is none of more", std::nullopt, {}});
     if (args.optimizer && pairs > 0)
         return report({"--optimizer wants an expression", std::nullopt, {}});
-    LinkType const* const link = find_link_type(args.link_type);
+    LinkType const* const link = find_link_type(args.link_type.empty() ? "EN10MB" : args.link_type);
     if (!link)
         return report({fmt::format("unknown link type '{}'", escape(args.link_type)),
                        std::nullopt,
@@ -380,6 +502,13 @@ Exit prove(std::vector<std::string> const& args) {
         ->type_name("FILE")
         ->expected(1)
         ->take_all();
+    app.add_option(
+           "--object", o.object,
+           "an eBPF object that a compiler made; --match and --no-match are what it returns")
+        ->type_name("FILE");
+    app.add_option("--program", o.program, "which of the object's programs")->type_name("NAME");
+    app.add_option("--assume", o.assume, "only packets that this expression matches")
+        ->type_name("EXPR");
     app.add_flag("--optimizer", o.optimizer, "the optimised program against the unoptimised one");
     auto const two = [&](char const* name, std::vector<std::string>& to, char const* help) {
         app.add_option(name, to, help)->type_name("A B")->expected(2);
@@ -389,9 +518,8 @@ Exit prove(std::vector<std::string> const& args) {
     two("--diff", o.diff, "packets that one of two expressions matches and the other does not");
     app.add_option("--rules", o.rules, "how classic programs run; libpcap's where two are compared")
         ->check(CLI::IsMember({"kernel", "libpcap"}));
-    app.add_option("-y", o.link_type, "link type, by name or number")
-        ->type_name("DLT")
-        ->capture_default_str();
+    app.add_option("-y", o.link_type, "link type, by name or number; default: the hook's")
+        ->type_name("DLT");
     app.add_option("-w", o.pcap, "write the packets that were found to a capture file")
         ->type_name("FILE");
     app.add_option("--timeout", o.timeout, "for one question, in seconds")
@@ -409,7 +537,8 @@ Exit prove(std::vector<std::string> const& args) {
         "  tamis prove --cbpf a.ddd --cbpf b.ddd -w c.pcap\n"
         "  tamis prove --optimizer 'host 10.0.0.1 and not port 22'\n"
         "  tamis prove --implies 'tcp port 80' 'ip or ip6'\n"
-        "  tamis prove --diff 'port 80' 'tcp port 80' -w d.pcap");
+        "  tamis prove --diff 'port 80' 'tcp port 80' -w d.pcap\n"
+        "  tamis prove --object f.o --program filter --match drop 'udp port 53'");
     return parse_and_run(app, args, o.input.words, [&] { return run(o); });
 }
 

@@ -569,6 +569,7 @@ class Machine {
         auto const index = static_cast<u64>(offset_of(map));
         if (index >= maps_.size()) return fault("r1 is not a map");
         MapSpec const& spec = program_.maps[index];
+        if (!spec.is_array()) return 0;  // nobody has put anything in
         u64 const entry = load_le(bytes_to_read(key, spec.key_size));
         if (entry >= spec.max_entries) return 0;
         return address(region::map_value + index, entry << value_shift);
@@ -625,13 +626,22 @@ class Machine {
     std::optional<std::string> fault_;
 };
 
-std::size_t bytes_of(MapSpec const& map) { return std::size_t{map.max_entries} * map.value_size(); }
+// Arrays have all of their entries, other maps begin with none.
+std::size_t bytes_of(MapSpec const& map) {
+    return map.is_array() ? std::size_t{map.max_entries} * map.value_size() : 0;
+}
+constexpr std::size_t most_map_bytes = std::size_t{64} << 20;
 
 }  // namespace
 
 MapMemory map_memory(Program const& program) {
     MapMemory memory;
-    for (MapSpec const& map : program.maps) memory.emplace_back(bytes_of(map));
+    for (MapSpec const& map : program.maps) {
+        std::vector<std::uint8_t>& bytes = memory.emplace_back();
+        if (bytes_of(map) > most_map_bytes) continue;
+        bytes = map.content;
+        bytes.resize(bytes_of(map), 0);
+    }
     return memory;
 }
 
@@ -642,7 +652,9 @@ Result<std::uint64_t> run(Program const& program, HookRow const& hook, Packet co
                                      return memory.size() == bytes_of(map);
                                  });
     if (!fits)
-        return fail({"the memory given is not that of the program's maps", std::nullopt, {}});
+        return fail({"a map is larger than 64 MiB, or the memory given is not the maps'",
+                     std::nullopt,
+                     {}});
     return Machine(program, hook, packet, maps).run();
 }
 

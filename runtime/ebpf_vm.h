@@ -11,7 +11,9 @@
 
 namespace tamis::runtime {
 
-// Contents of a program's maps: per map, max_entries * value_size bytes (one CPU).
+// Contents of a program's maps as they begin: per array, max_entries * value_size bytes (one CPU);
+// nothing for other maps, which are empty, and for arrays of more than 64 MiB, with which no
+// program is run.
 using MapMemory = std::vector<std::vector<std::uint8_t>>;
 MapMemory map_memory(ebpf::Program const& program);
 

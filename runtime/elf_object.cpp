@@ -14,93 +14,22 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "runtime/elf_sections.h"
 #include "runtime/kernel.h"
 #include "runtime/libbpf_words.h"
 
 namespace tamis::runtime {
 namespace {
 
-using ElfPtr = std::unique_ptr<Elf, decltype(&elf_end)>;
 using BtfPtr = std::unique_ptr<btf, decltype(&btf__free)>;
 
-constexpr std::uint16_t machine_bpf = 247;        // EM_BPF
-constexpr std::uint8_t call = 0x85;               // opcode of a call
-constexpr std::size_t largest_alignment = 65536;  // what is rewritten is padded to it
+constexpr std::uint8_t call = 0x85;  // opcode of a call
 constexpr std::size_t most_maps = 1024, number_size = sizeof(std::uint32_t);
 
-Diagnostic broken(std::string message) {
-    return {.message = std::move(message), .span = {}, .notes = {}, .fault = Fault::input};
-}
-
-struct Section {
-    Elf_Scn* scn = nullptr;
-    GElf_Shdr header{};
-    std::string name;
-    std::span<std::byte const> bytes;
-};
-
-std::span<std::byte const> bytes_of(Elf_Scn* scn) {
-    Elf_Data const* data = elf_getdata(scn, nullptr);
-    if (!data || !data->d_buf) return {};
-    return {static_cast<std::byte const*>(data->d_buf), data->d_size};
-}
-
-// All sections; section i is element i.
-Result<std::vector<Section>> sections_of(Elf* elf) {
-    GElf_Ehdr header;
-    if (elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &header))
-        return fail(broken("it is no ELF file"));
-    if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
-        header.e_type != ET_REL || header.e_machine != machine_bpf)
-        return fail(broken("it is an ELF file, but no little-endian object for BPF"));
-    std::size_t count = 0, names = 0;
-    if (elf_getshdrnum(elf, &count) != 0 || elf_getshdrstrndx(elf, &names) != 0)
-        return fail(broken("its table of sections is broken"));
-    std::vector<Section> out(count);
-    for (std::size_t i = 0; i < count; ++i) {
-        Section& section = out[i];
-        section.scn = elf_getscn(elf, i);
-        if (!section.scn || !gelf_getshdr(section.scn, &section.header) ||
-            section.header.sh_addralign > largest_alignment)
-            return fail(broken(fmt::format("its section {} is broken", i)));
-        char const* name = elf_strptr(elf, names, section.header.sh_name);
-        section.name = name ? name : "";
-        if (section.header.sh_type != SHT_NOBITS) section.bytes = bytes_of(section.scn);
-    }
-    return out;
-}
-
-struct Symbol {
-    GElf_Sym entry{};
-    std::string name;
-};
-
-std::vector<Symbol> symbols_of(Elf* elf, std::span<Section const> sections) {
-    std::vector<Symbol> out;
-    for (Section const& section : sections) {
-        if (section.header.sh_type != SHT_SYMTAB) continue;
-        Elf_Data* data = elf_getdata(section.scn, nullptr);
-        if (!data) continue;
-        Symbol symbol;
-        for (int i = 0; gelf_getsym(data, i, &symbol.entry); ++i) {
-            char const* name = elf_strptr(elf, section.header.sh_link, symbol.entry.st_name);
-            symbol.name = name ? name : "";
-            out.push_back(symbol);
-        }
-    }
-    return out;
-}
-
-Section const* find(std::span<Section const> sections, std::string_view name) {
-    auto const found = std::find_if(sections.begin(), sections.end(),
-                                    [&](Section const& s) { return s.name == name; });
-    return found == sections.end() ? nullptr : &*found;
-}
-
 // The function of a section that holds the byte at `offset`.
-std::string function_at(std::span<Symbol const> symbols, std::size_t section,
+std::string function_at(std::span<ElfSymbol const> symbols, std::size_t section,
                         std::uint64_t offset) {
-    for (Symbol const& symbol : symbols)
+    for (ElfSymbol const& symbol : symbols)
         if (symbol.entry.st_shndx == section && GELF_ST_TYPE(symbol.entry.st_info) == STT_FUNC &&
             offset >= symbol.entry.st_value &&
             offset - symbol.entry.st_value < symbol.entry.st_size)
@@ -109,12 +38,12 @@ std::string function_at(std::span<Symbol const> symbols, std::size_t section,
 }
 
 // Calls whose source register is 0 are those of helpers, by number.
-std::vector<HelperCall> helper_calls(std::span<Section const> sections,
-                                     std::span<Symbol const> symbols) {
+std::vector<HelperCall> helper_calls(std::span<ElfSection const> sections,
+                                     std::span<ElfSymbol const> symbols) {
     constexpr std::size_t insn_size = 8, immediate = 4;
     std::vector<HelperCall> out;
     for (std::size_t index = 0; index < sections.size(); ++index) {
-        Section const& code = sections[index];
+        ElfSection const& code = sections[index];
         if ((code.header.sh_flags & SHF_EXECINSTR) == 0) continue;
         for (std::size_t at = 0; at + insn_size <= code.bytes.size(); at += insn_size) {
             if (code.bytes[at] != std::byte{call} || (code.bytes[at + 1] >> 4) != std::byte{0})
@@ -127,19 +56,19 @@ std::vector<HelperCall> helper_calls(std::span<Section const> sections,
     return out;
 }
 
-Relocation relocation(Section const& code, GElf_Rel const& entry, std::span<Section const> sections,
-                      std::span<Symbol const> symbols) {
+Relocation relocation(ElfSection const& code, GElf_Rel const& entry,
+                      std::span<ElfSection const> sections, std::span<ElfSymbol const> symbols) {
     auto const index = static_cast<std::size_t>(&code - sections.data());
     Relocation out{code.name, function_at(symbols, index, entry.r_offset), entry.r_offset, "",
                    Refers::external};
     if (GELF_R_SYM(entry.r_info) >= symbols.size()) return out;
-    Symbol const& symbol = symbols[GELF_R_SYM(entry.r_info)];
+    ElfSymbol const& symbol = symbols[GELF_R_SYM(entry.r_info)];
     out.symbol = symbol.name;
     if (symbol.entry.st_shndx == SHN_UNDEF && entry.r_offset < code.bytes.size() &&
         code.bytes[entry.r_offset] == std::byte{call})
         out.to = Refers::kernel_function;
     if (symbol.entry.st_shndx == SHN_UNDEF || symbol.entry.st_shndx >= sections.size()) return out;
-    Section const& target = sections[symbol.entry.st_shndx];
+    ElfSection const& target = sections[symbol.entry.st_shndx];
     if (out.symbol.empty()) out.symbol = target.name;
     bool const is_code = (target.header.sh_flags & SHF_EXECINSTR) != 0;
     bool const is_map = target.name == ".maps" || target.name == "maps";
@@ -147,13 +76,13 @@ Relocation relocation(Section const& code, GElf_Rel const& entry, std::span<Sect
     return out;
 }
 
-std::vector<Relocation> relocations_of(std::span<Section const> sections,
-                                       std::span<Symbol const> symbols) {
+std::vector<Relocation> relocations_of(std::span<ElfSection const> sections,
+                                       std::span<ElfSymbol const> symbols) {
     std::vector<Relocation> out;
-    for (Section const& section : sections) {
+    for (ElfSection const& section : sections) {
         if (section.header.sh_type != SHT_REL || section.header.sh_info >= sections.size())
             continue;
-        Section const& code = sections[section.header.sh_info];
+        ElfSection const& code = sections[section.header.sh_info];
         Elf_Data* data = elf_getdata(section.scn, nullptr);
         if ((code.header.sh_flags & SHF_EXECINSTR) == 0 || !data) continue;
         GElf_Rel entry;
@@ -165,7 +94,7 @@ std::vector<Relocation> relocations_of(std::span<Section const> sections,
 
 // struct bpf_map_def of the samples; iproute2's bpf_elf_map begins with the same numbers, and had
 // more behind them.
-Result<LegacyMap> legacy_map(Symbol const& symbol, std::span<std::byte const> section,
+Result<LegacyMap> legacy_map(ElfSymbol const& symbol, std::span<std::byte const> section,
                              std::uint64_t size) {
     constexpr std::size_t known = 5;
     std::uint64_t const at = symbol.entry.st_value;
@@ -192,24 +121,25 @@ Result<LegacyMap> legacy_map(Symbol const& symbol, std::span<std::byte const> se
                      .flags = numbers[4]};
 }
 
-Result<std::vector<LegacyMap>> legacy_maps(std::span<Section const> sections,
-                                           std::span<Symbol const> symbols) {
+Result<std::vector<LegacyMap>> legacy_maps(std::span<ElfSection const> sections,
+                                           std::span<ElfSymbol const> symbols) {
     std::vector<LegacyMap> out;
-    Section const* maps = find(sections, "maps");
+    ElfSection const* maps = find(sections, "maps");
     if (!maps) return out;
-    std::vector<Symbol> defined;
-    for (Symbol const& symbol : symbols)
+    std::vector<ElfSymbol> defined;
+    for (ElfSymbol const& symbol : symbols)
         if (symbol.entry.st_shndx == maps - sections.data() && !symbol.name.empty() &&
             GELF_ST_TYPE(symbol.entry.st_info) != STT_SECTION)
             defined.push_back(symbol);
     if (defined.empty() || defined.size() > most_maps)
         return fail(broken(fmt::format("its section 'maps' defines {} maps, not 1 to {}",
                                        defined.size(), most_maps)));
-    std::sort(defined.begin(), defined.end(),
-              [](Symbol const& a, Symbol const& b) { return a.entry.st_value < b.entry.st_value; });
+    std::sort(defined.begin(), defined.end(), [](ElfSymbol const& a, ElfSymbol const& b) {
+        return a.entry.st_value < b.entry.st_value;
+    });
     // Compilers before clang 3.9 left symbols without a size: the section is an array then.
     std::uint64_t const each = maps->bytes.size() / defined.size();
-    for (Symbol const& symbol : defined) {
+    for (ElfSymbol const& symbol : defined) {
         auto map =
             legacy_map(symbol, maps->bytes, symbol.entry.st_size ? symbol.entry.st_size : each);
         if (!map) return fail(map.error());
@@ -219,16 +149,6 @@ Result<std::vector<LegacyMap>> legacy_maps(std::span<Section const> sections,
         out.push_back(std::move(*map));
     }
     return out;
-}
-
-ElfPtr open_memory(std::vector<char>& copy) {
-    elf_version(EV_CURRENT);
-    return {elf_memory(copy.data(), copy.size()), elf_end};
-}
-
-std::vector<char> copy_of(std::span<std::byte const> file) {
-    auto const* chars = reinterpret_cast<char const*>(file.data());
-    return {chars, chars + file.size()};
 }
 
 // ---- BTF
@@ -323,7 +243,7 @@ bool describe(btf* types, std::span<LegacyMap const> maps, std::uint32_t section
     });
 }
 
-Result<std::vector<std::byte>> described(Section const* old, std::span<LegacyMap const> maps,
+Result<std::vector<std::byte>> described(ElfSection const* old, std::span<LegacyMap const> maps,
                                          std::uint32_t section_size) {
     LibbpfWords const words;
     BtfPtr const types(
@@ -378,7 +298,7 @@ bool replace(Elf_Scn* scn, std::vector<std::byte>& bytes) {
     return true;
 }
 
-bool rename(Section const& section, std::size_t name) {
+bool rename(ElfSection const& section, std::size_t name) {
     GElf_Shdr header = section.header;
     header.sh_name = static_cast<GElf_Word>(name);
     return gelf_update_shdr(section.scn, &header) != 0;
@@ -420,12 +340,12 @@ Result<std::vector<std::byte>> modernised(std::span<std::byte const> file) {
     if (!sections) return fail(sections.error());
     std::size_t names_index = 0;
     elf_getshdrstrndx(elf.get(), &names_index);
-    Section const* maps = find(*sections, "maps");
-    Section const* old_types = find(*sections, ".BTF");
+    ElfSection const* maps = find(*sections, "maps");
+    ElfSection const* old_types = find(*sections, ".BTF");
     if (find(*sections, ".maps") || names_index >= sections->size() || !maps)
         return fail(broken("it has both sections, 'maps' and '.maps'"));
 
-    Section const& names = (*sections)[names_index];
+    ElfSection const& names = (*sections)[names_index];
     std::vector<std::byte> new_names(names.bytes.begin(), names.bytes.end());
     auto const add_name = [&](std::string_view name) {
         std::size_t const at = new_names.size();

@@ -78,6 +78,11 @@ class LoadedProgram {
     std::shared_ptr<Handle> handle_;
 };
 
+// Loads a program that came from nobody's object writer, with its maps as they are described, runs
+// it on one packet (BPF_PROG_TEST_RUN) and unloads it.  Kernel functions are not resolved.
+Result<TestRun> test_run(ebpf::Program const& program, HookRow const& hook,
+                         std::span<std::uint8_t const> packet);
+
 // Whether the running kernel's release (uname) is new enough for the hook.
 bool kernel_has(HookRow const& hook);
 

@@ -367,7 +367,7 @@ Result<ObjectFile> ObjectFile::read(std::span<std::byte const> bytes, std::strin
     return ObjectFile(std::move(handle));
 }
 
-Result<ObjectFile> ObjectFile::open(std::string const& path) {
+Result<std::vector<std::byte>> read_object(std::string const& path) {
     constexpr std::uintmax_t most = std::uintmax_t{256} << 20;
     std::error_code error;
     auto const size = std::filesystem::file_size(path, error);
@@ -383,7 +383,13 @@ Result<ObjectFile> ObjectFile::open(std::string const& path) {
     std::vector<std::byte> bytes(size);
     file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     bytes.resize(static_cast<std::size_t>(file.gcount()));
-    return read(bytes, path);
+    return bytes;
+}
+
+Result<ObjectFile> ObjectFile::open(std::string const& path) {
+    auto const bytes = read_object(path);
+    if (!bytes) return fail(bytes.error());
+    return read(*bytes, path);
 }
 
 Plan const& ObjectFile::plan() const { return handle_->plan; }

@@ -117,6 +117,9 @@ class Loaded {
     std::shared_ptr<Handle> handle_;
 };
 
+// The bytes of a file, at most 256 MiB.
+Result<std::vector<std::byte>> read_object(std::string const& path);
+
 // An object that was read, with nothing in the kernel yet.
 class ObjectFile {
   public:

@@ -54,6 +54,7 @@ runtime::Packet ConcretePacket::view() const {
     runtime::Packet packet;
     packet.bytes = bytes;
     packet.length = length;
+    packet.linear = start + linear;
     packet.ancillary = ancillary;
     packet.start = start;
     packet.network = network;

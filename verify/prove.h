@@ -74,6 +74,22 @@ Proof prove_translation(cbpf::Program const& classic, ebpf::Program const& exten
 Proof prove_filter(cbpf::Program const& classic, ebpf::Program const& extended, HookRow const& hook,
                    ProveOptions const& options = {});
 
+// What somebody else's program says with the value that it returns, its lower 32 bits.
+struct Answers {
+    std::vector<std::uint32_t> match, no_match;  // empty: every value that is not in the other
+};
+// Of a hook where a match lets the packet pass: 0 against all else at sockets, PASS against DROP at
+// XDP, ok, pipe and next against shot at tc, likewise elsewhere.
+Answers usual_answers(HookRow const& hook);
+
+// Somebody else's program (runtime::read_program) against a classic one that says what it should
+// do: on every packet it answers as the classic program's verdict asks for, and makes no access
+// outside the packet.  Only packets that `assumed` accepts, when it is not null; only linear ones
+// where `linear`.  Kernel's rule.
+Proof prove_object(cbpf::Program const& classic, ebpf::Program const& object, HookRow const& hook,
+                   Answers const& answers, cbpf::Program const* assumed, bool linear,
+                   ProveOptions const& options = {});
+
 // Optimisation.  (a) Where no load of the unoptimised program is outside the packet, verdicts are
 // equal; (b) what it accepts the optimised program accepts; (c) what that accepts, the formula
 // says is true; and then its verdict is `accept`.

@@ -31,7 +31,7 @@ Answer Question::find(Term condition, ConcretePacket* found) {
     if (terms.is(condition, 0)) return Answer::no;
     Model model;
     Term const short_enough = terms.ule(packet.captured(), terms.constant(longest_packet, 32));
-    Term const all[] = {packet.assumptions(), condition, short_enough};
+    Term const all[] = {assumed_, condition, short_enough};
     Answer const answer = sat(all, &model);
     if (answer == Answer::yes && found) *found = packet.packet(model);
     return answer;
@@ -41,7 +41,7 @@ Proof Question::ask(Player const& replay) {
     Term violation = terms.truth(false);
     for (Clause const& c : clauses_) violation = terms.or_(violation, c.broken);
     Proof proof;
-    Term const assertion = terms.and_(packet.assumptions(), violation);
+    Term const assertion = terms.and_(assumed_, violation);
     if (options_.smt2) *options_.smt2 = smt2(terms, assertion);
     proof.terms = terms.parts({&assertion, 1}).size();
     proof.by_terms = terms.is(violation, 0);
@@ -49,12 +49,12 @@ Proof Question::ask(Player const& replay) {
     Model model;
     Answer answer = Answer::no;
     if (preference_) {
-        Term const preferred[] = {packet.assumptions(), violation, *preference_};
+        Term const preferred[] = {assumed_, violation, *preference_};
         answer = sat(preferred, &model);
         if (answer == Answer::yes) violation = terms.and_(violation, *preference_);
     }
     if (answer == Answer::no) {
-        Term const all[] = {packet.assumptions(), violation};
+        Term const all[] = {assumed_, violation};
         answer = sat(all, &model);
     }
     if (answer == Answer::no) {
@@ -112,7 +112,7 @@ std::optional<ConcretePacket> Question::shortest(Term violation, Model model) {
     while (least < most) {
         // Most answers are short: begin there.
         std::uint32_t const middle = least + std::min((most - least) / 2, least + 63);
-        Term const all[] = {packet.assumptions(), violation,
+        Term const all[] = {assumed_, violation,
                             terms.ule(packet.captured(), terms.constant(middle, 32))};
         Model shorter;
         Answer const answer = sat(all, &shorter);
@@ -130,7 +130,7 @@ std::optional<ConcretePacket> Question::shortest(Term violation, Model model) {
 
 // Sets to 0, or to what is ordinary, whatever does not matter.
 void Question::make_plain(Term violation, ConcretePacket& found) {
-    Term const roots[] = {terms.and_(packet.assumptions(), violation)};
+    Term const roots[] = {terms.and_(assumed_, violation)};
     Evaluation evaluation(terms, roots);
     auto const keep_if_broken = [&](auto const& change) {
         ConcretePacket changed = found;

@@ -10,10 +10,14 @@ namespace tamis::verify {
 class Question {
   public:
     Question(runtime::Rules rules, HookRow const* hook, ProveOptions const& options)
-        : options_(options), terms(options.simplify), packet(terms, rules, hook) {}
+        : options_(options), terms(options.simplify), packet(terms, rules, hook) {
+        assumed_ = packet.assumptions();
+    }
 
     // Something that has to hold, and the condition under which it does not.
     void clause(std::string what, Term broken, std::optional<std::uint32_t> insn = std::nullopt);
+    // Only packets for which this is true.
+    void assume(Term condition) { assumed_ = terms.and_(assumed_, condition); }
     // Counterexamples for which this is true are looked for first.
     void prefer(Term condition) { preference_ = condition; }
     void truncated(Term condition) { truncated_ = condition; }
@@ -46,6 +50,7 @@ class Question {
     ProveOptions options_;
     std::vector<Clause> clauses_;
     std::optional<Term> preference_, truncated_;
+    Term assumed_{};
     std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
     std::unique_ptr<Solver> solver_;
 

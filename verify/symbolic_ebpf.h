@@ -45,10 +45,14 @@ struct ExtendedRun {
     std::vector<MapAccess> maps;
 };
 
+// Whose code it is.  Of other people's, maps hold anything and may change at any time, context
+// fields that we never read are numbers, and helpers that only return a number return any.
+enum class Code : std::uint8_t { ours, foreign };
+
 // Instructions are taken in topological order and states are merged where paths meet; a loop is
 // refused, and so is an unknown helper or a register that holds different kinds of things on two
 // paths and is used.  Errors name the instruction.
 Result<ExtendedRun> run_symbolically(ebpf::Program const& program, HookRow const& hook,
-                                     Terms& terms, PacketModel& packet);
+                                     Terms& terms, PacketModel& packet, Code code = Code::ours);
 
 }  // namespace tamis::verify

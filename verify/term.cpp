@@ -214,10 +214,10 @@ Term Terms::constant(u64 value, unsigned width) {
 }
 
 Term Terms::variable(std::string_view name, unsigned width) {
-    auto const at = std::find(names_.begin(), names_.end(), name);
-    auto const number = static_cast<u64>(at - names_.begin());
-    Term const term = make({Op::variable, static_cast<std::uint8_t>(width), {}, {}, {}, number});
-    if (at == names_.end()) {
+    auto const [at, fresh] = numbers_.try_emplace(std::string(name), names_.size());
+    Term const term =
+        make({Op::variable, static_cast<std::uint8_t>(width), {}, {}, {}, at->second});
+    if (fresh) {
         names_.emplace_back(name);
         variables_.push_back(term);
     }

@@ -129,7 +129,8 @@ class Terms {
     std::vector<std::uint64_t> upper_;
     std::unordered_map<Node, std::uint32_t, Hash> known_;
     std::vector<Term> variables_;
-    std::vector<std::string> names_;
+    std::vector<std::string> names_;  // of the variables
+    std::unordered_map<std::string, std::uint64_t> numbers_;
     Term yes_, no_;
 };
 
