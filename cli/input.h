@@ -61,12 +61,14 @@ Source line_source(InputOptions const& options, Source const& source);
 // Compiles an expression with the options but not from where they say.  Errors and warnings are
 // already reported when this returns; the exit code says what to end with.
 tl::expected<Input, Exit> compile_text(InputOptions const& options, Source source, int link_type,
-                                       frontend::Context context, frontend::Tags tags = frontend::Tags::taken_out);
+                                       frontend::Context context,
+                                       frontend::Tags tags = frontend::Tags::taken_out);
 
 // Reads and compiles what the options name.  Errors and warnings are already reported when this
 // returns; the exit code says what to end with.
 tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type,
-                                        frontend::Context context, frontend::Tags tags = frontend::Tags::taken_out);
+                                        frontend::Context context,
+                                        frontend::Tags tags = frontend::Tags::taken_out);
 // Where packets at a hook of this kernel have their outer VLAN tag.
 frontend::Tags tags_at(HookRow const& hook, translator::VlanOffload offload);
 

@@ -133,14 +133,15 @@ class Prover {
         std::size_t proofs = 0;
         std::optional<Diagnostic> last;
         for (HookRow const* const hook : chosen) {
-            auto const compiled = compiled_for(options, *hook);
-            if (!compiled) return compiled.error();
-            Input const* const input = *compiled;
-            if (!input) continue;
             HookOptions at = args_.hook;
             at.name = hook->name;
             auto const translation = at.resolve();
             if (!translation) return report(translation.error());
+            auto const compiled =
+                compiled_for(options, *hook, tags_at(*hook, translation->shape.vlan_offload));
+            if (!compiled) return compiled.error();
+            Input const* const input = *compiled;
+            if (!input) continue;
             auto const program = translator::translate(input->program, *translation);
             if (!program) {  // it reads what the hook does not have
                 last = program.error();
@@ -165,17 +166,17 @@ class Prover {
     // What `compile --hook` would make of the input: a text depends on where packets begin and
     // where their tags are, and it is read once.  Null where it says something that does not exist
     // at this hook, but did at another one.
-    tl::expected<Input const*, Exit> compiled_for(InputOptions const& options,
-                                                  HookRow const& hook) {
+    tl::expected<Input const*, Exit> compiled_for(InputOptions const& options, HookRow const& hook,
+                                                  frontend::Tags tags) {
         int const link = args_.link_type.empty() ? default_link_type(hook) : link_type_;
-        bool const tags = hook.vlan == VlanTag::packet;
-        std::pair const key = options.cbpf.empty() ? std::pair{link, tags} : std::pair{0, false};
+        std::pair const key =
+            options.cbpf.empty() ? std::pair{link, tags} : std::pair{0, frontend::Tags{}};
         auto const at = inputs_.find(key);
         if (at != inputs_.end()) return &at->second;
         bool const first = inputs_.empty();
         InputOptions silent = options;
         silent.quiet = silent.silent = true;
-        auto input = first ? compile_input(options, link, hook)
+        auto input = first ? compile_input(options, link, frontend::Context::live, tags)
                            : compile_text(silent, inputs_.begin()->second.source, link,
                                           frontend::Context::live, tags);
         if (!input && !first) return nullptr;
@@ -205,14 +206,18 @@ class Prover {
         if (args_.link_type.empty()) link_type_ = default_link_type(*hook);
         InputOptions options = args_.input;
         if (!args_.classic.empty()) options.cbpf = args_.classic[0];
-        auto const wanted = compile_input(options, link_type_, *hook);
+        auto const here = [&](InputOptions const& o) {
+            return compile_input(o, link_type_, frontend::Context::live,
+                                 tags_at(*hook, translator::VlanOffload::ignore));
+        };
+        auto const wanted = here(options);
         if (!wanted) return wanted.error();
         std::optional<Input> assumed;
         if (!args_.assume.empty()) {
             options = args_.input;
             options.cbpf = options.file = "";
             options.words = {args_.assume};
-            auto input = compile_input(options, link_type_, *hook);
+            auto input = here(options);
             if (!input) return input.error();
             assumed = std::move(*input);
         }
@@ -424,7 +429,8 @@ class Prover {
 
     ProveArgs const& args_;
     int link_type_;
-    std::map<std::pair<int, bool>, Input> inputs_;  // of translations, by link type and tags
+    std::map<std::pair<int, frontend::Tags>, Input>
+        inputs_;  // of translations, by link type and tags
     Exit worst_ = Exit::success;
     std::string scripts_;
     std::vector<verify::ConcretePacket> found_;

@@ -74,7 +74,16 @@ PacketModel::PacketModel(Terms& terms, Rules rules, HookRow const* hook)
     bool const linear = rules == Rules::libpcap || (hook && hook->linear);
     linear_ = linear ? captured_ : length(linear_name);
     assumptions_ = t_.and_(t_.ule(captured_, length_), t_.ule(linear_, captured_));
-    if (xdp_) assumptions_ = t_.and_(assumptions_, has_device());
+    if (xdp_) {
+        assumptions_ = t_.and_(assumptions_, has_device());
+        // A tag that the driver took out: there is one or there is none, and then its words are 0.
+        auto const is = [&](Anc number, std::uint32_t value) {
+            return t_.eq(ancillary(number), t_.constant(value, 32));
+        };
+        Term const none = t_.and_(is(Anc::vlan_tag_present, 0),
+                                  t_.and_(is(Anc::vlan_tag, 0), is(Anc::vlan_tpid, 0)));
+        assumptions_ = t_.and_(assumptions_, t_.or_(none, is(Anc::vlan_tag_present, 1)));
+    }
     if (rules == Rules::libpcap || direct_) return;
     // Where headers are known they begin in the 64 KiB around offset 0.
     for (std::string_view const name : {network_name, link_name}) {

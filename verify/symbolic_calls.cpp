@@ -14,7 +14,7 @@ using namespace ebpf;
 namespace {
 
 constexpr u64 negated(s64 error) { return static_cast<u64>(-error); }
-constexpr s64 efault = 14;
+constexpr s64 efault = 14, enodata = 61;
 
 }  // namespace
 
@@ -117,8 +117,9 @@ Term Machine::unknown(std::string_view what, unsigned width) {
 }
 
 Value Machine::result_of(Kfunc function) {
-    if (hook_.access != Access::dynptr) {
-        refuse("kernel functions are not modelled for this hook");
+    bool const has = xdp_ ? function == Kfunc::xdp_vlan_tag : hook_.access == Access::dynptr;
+    if (!has) {
+        refuse("the hook has no such function");
         return scalar(number(0));
     }
     switch (function) {
@@ -129,6 +130,8 @@ Value Machine::result_of(Kfunc function) {
         case Kfunc::dynptr_size:
             need_dynptr();
             return scalar(t_.zext(packet_.length(), 64));
+        case Kfunc::xdp_vlan_tag:
+            return xdp_vlan_tag();
     }
     refuse("this kernel function is not modelled");
     return scalar(number(0));
@@ -142,6 +145,24 @@ Value Machine::dynptr_from_skb() {
     std::optional<Place> const at = refusal_ ? std::nullopt : place(to, 0, dynptr_bytes);
     if (at) store_cell(*at, dynptr_bytes, {Type::dynptr});
     return scalar(number(0));
+}
+
+// bpf_xdp_metadata_rx_vlan_tag(ctx, protocol, tci): 0 and the tag that the driver took out, or an
+// error, and the words are what they were.
+Value Machine::xdp_vlan_tag() {
+    need_context();
+    Term const absent = t_.eq(packet_.ancillary(cbpf::Anc::vlan_tag_present), t_.constant(0, 32));
+    Term const words[] = {swapped(packet_.ancillary(cbpf::Anc::vlan_tpid), 2),
+                          t_.low(packet_.ancillary(cbpf::Anc::vlan_tag), 16)};
+    for (unsigned i = 0; i < 2; ++i) {
+        Value const to = read(2 + i);
+        if (to.type != Type::frame) refuse(fmt::format("r{} is no room on the stack", 2 + i));
+        std::optional<Place> const at = refusal_ ? std::nullopt : place(to, 0, 2);
+        if (!at) return scalar(number(0));
+        Term const old = t_.low(load_cell(*at, 2).term, 16);
+        store_cell(*at, 2, scalar(t_.ite(absent, old, words[i])));
+    }
+    return scalar(t_.ite(absent, number(negated(enodata)), number(0)));
 }
 
 void Machine::need_dynptr() {

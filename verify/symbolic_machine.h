@@ -178,6 +178,7 @@ class Machine {
     Value map_lookup();
     Value dynptr_from_skb();
     Value dynptr_slice();
+    Value xdp_vlan_tag();
     void need_dynptr();
     // A number that nothing is known of.
     Term unknown(std::string_view what, unsigned width);

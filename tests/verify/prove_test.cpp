@@ -229,7 +229,15 @@ ConcretePacket random_packet(RandomPrograms& random, Rules rules, HookRow const*
         packet.ancillary[static_cast<std::size_t>(row.number) / 4] =
             narrow ? value & 0xffff : value;
     }
-    if (xdp) packet.ancillary[static_cast<std::size_t>(cbpf::Anc::ifindex) / 4] |= 1;
+    auto const metadata = [&](cbpf::Anc number) -> std::uint32_t& {
+        return packet.ancillary[static_cast<std::size_t>(number) / 4];
+    };
+    if (xdp) {
+        metadata(cbpf::Anc::ifindex) |= 1;
+        std::uint32_t& tagged = metadata(cbpf::Anc::vlan_tag_present);
+        tagged &= 1;
+        if (tagged == 0) metadata(cbpf::Anc::vlan_tag) = metadata(cbpf::Anc::vlan_tpid) = 0;
+    }
     return packet;
 }
 
@@ -340,6 +348,8 @@ TEST(ExtendedModel, IsTheInterpreterOnTranslationsOfRandomPrograms) {
             options.hook = hook.hook;
             options.match = {find_action(hook, hook.match), 0};
             options.no_match = {find_action(hook, hook.no_match), 0};
+            options.shape.vlan_offload =
+                i % 3 == 0 ? translator::VlanOffload::metadata : translator::VlanOffload::refuse;
             auto const program = i % 2 == 0 ? translator::translate(classic, options)
                                             : translator::translate_filter(classic, hook);
             if (!program) continue;
