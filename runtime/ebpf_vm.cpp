@@ -652,9 +652,10 @@ Result<std::uint64_t> run(Program const& program, HookRow const& hook, Packet co
                                      return memory.size() == bytes_of(map);
                                  });
     if (!fits)
-        return fail({"a map is larger than 64 MiB, or the memory given is not the maps'",
-                     std::nullopt,
-                     {}});
+        return fail(
+            {"the memory given is not that of the program's maps, or one has more than 64 MiB",
+             std::nullopt,
+             {}});
     return Machine(program, hook, packet, maps).run();
 }
 

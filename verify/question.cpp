@@ -145,6 +145,12 @@ void Question::make_plain(Term violation, ConcretePacket& found) {
         p.bytes.erase(p.bytes.begin(), p.bytes.begin() + p.start);
         p.start = 0;
     });
+    // Without metadata, or with none but a device; else word by word.
+    keep_if_broken([](ConcretePacket& p) {
+        p.ancillary = {};
+        p.ancillary[static_cast<std::size_t>(cbpf::Anc::ifindex) / 4] = 1;
+    });
+    keep_if_broken([](ConcretePacket& p) { p.ancillary = {}; });
     for (std::size_t i = 0; i < found.ancillary.size(); ++i)
         if (found.ancillary[i] != 0) keep_if_broken([&](auto& p) { p.ancillary[i] = 0; });
     keep_if_broken([](ConcretePacket& p) { std::fill(p.bytes.begin(), p.bytes.end(), 0); });
