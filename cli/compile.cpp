@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "backend/c_source.h"
 #include "backend/file.h"
 #include "backend/object.h"
 #include "bpf/cbpf_text.h"
@@ -31,6 +32,7 @@ enum class Emit : std::uint8_t {
     decimal,
     bytecode,
     graph,
+    c,
     ebpf,
     object,
     raw,
@@ -43,9 +45,13 @@ struct EmitName {
     bool extended, binary;
 };
 constexpr EmitName emit_names[] = {
-    {"classic", Emit::listing, false, false}, {"bytecode", Emit::bytecode, false, false},
-    {"graph", Emit::graph, false, false},     {"ebpf", Emit::ebpf, true, false},
-    {"object", Emit::object, true, true},     {"raw", Emit::raw, true, true},
+    {"classic", Emit::listing, false, false},
+    {"bytecode", Emit::bytecode, false, false},
+    {"graph", Emit::graph, false, false},
+    {"ebpf", Emit::ebpf, true, false},
+    {"c", Emit::c, false, false},
+    {"object", Emit::object, true, true},
+    {"raw", Emit::raw, true, true},
 };
 constexpr EmitName dump_levels[] = {
     {"-d", Emit::listing, false, false},
@@ -86,8 +92,6 @@ Result<EmitName> choose_emit(CompileOptions const& o) {
         }
         known += known.empty() ? std::string(e.name) : fmt::format(", {}", e.name);
     }
-    if (wanted == "c")
-        return fail({fmt::format("--emit {} is not supported yet", wanted), std::nullopt, {}});
     return fail({fmt::format("unknown form '{}'", escape(wanted)),
                  std::nullopt,
                  {{"--emit takes " + known, std::nullopt}}});
@@ -182,7 +186,8 @@ Result<std::string> produce(Emit emit, cbpf::Program const& classic, ebpf::Progr
         case Emit::bytecode:
             return cbpf::bytecode(classic) + "\n";
         case Emit::graph:
-            break;  // not of the program
+        case Emit::c:
+            break;  // not of the program alone
         case Emit::ebpf:
             return ebpf::listing(*extended);
         case Emit::raw:
@@ -206,6 +211,16 @@ Result<std::string> graph_text(Input const& input, std::string_view format) {
                std::nullopt}}});
     return format == "dot" ? frontend::dot(*input.graph, input.source.text)
                            : frontend::listing(*input.graph, input.source.text);
+}
+
+// The filter as C: a program of the hook, or a function of bytes in memory.
+Result<std::string> c_text(Input const& input, int link_type, HookRow const* hook,
+                           translator::Options const& translation) {
+    backend::COptions options{.link_type = link_type};
+    if (hook)
+        options = {hook,      translation.match, translation.no_match, translation.stats,
+                   link_type, translation.name};
+    return backend::c_source(input.program, input.source, options);
 }
 
 Exit write(std::string const& path, std::string const& bytes) {
@@ -264,7 +279,7 @@ std::optional<Diagnostic> refuse_function(CompileOptions const& o, EmitName cons
         return Diagnostic{"--args and --header are for --function", std::nullopt, {}};
     }
     if (auto const checked = check_name(o.function); !checked) return checked.error();
-    if (!emit.extended || o.hook.name == kernel_hook)
+    if (!(emit.extended || emit.emit == Emit::c) || o.hook.name == kernel_hook)
         return Diagnostic{"--function wants the hook of the programs that will call it",
                           std::nullopt,
                           {{"for example --hook xdp --function is_web -o is_web.o", std::nullopt}}};
@@ -275,6 +290,7 @@ std::optional<Diagnostic> refuse_function(CompileOptions const& o, EmitName cons
     if (!o.chain.empty() || o.priority != backend::RunConfig{}.priority)
         return refusal(o.chain.empty() ? "--priority" : "--chain");
     if (o.prove) return refusal("--prove");
+    if (emit.emit == Emit::c) return refusal("--emit c");
     if (o.json) return refusal("--json");
     if (o.arguments == "data" && o.hook.no_perfmon)
         return Diagnostic{
@@ -382,6 +398,10 @@ Exit run(CompileOptions const& o) {
         auto const text = graph_text(*input, o.format);
         return text ? write(o.output, *text) : report(text.error());
     }
+    if (emit->emit == Emit::c) {
+        auto const text = c_text(*input, link->number, hook, translation);
+        return text ? write(o.output, *text) : report(text.error(), input->source);
+    }
     backend::RunConfig config;
     if (hook) {
         auto const chosen = run_config(o, *hook);
@@ -413,10 +433,11 @@ Exit compile(std::vector<std::string> const& args) {
                  "print classic BPF as tcpdump does: -d listing, -dd C, -ddd decimal");
     app.add_option(
            "--emit", o.emit,
-           "bytecode is the one line that tc and xt_bpf take, graph what the optimiser made of the "
+           "bytecode is the one line that tc and xt_bpf take, c a program for the hook or, without "
+           "one, a function, graph what the optimiser made of the "
            "expression, raw 8 bytes an instruction; default: classic without --hook, ebpf with "
            "it, object when -o ends in .o")
-        ->type_name("classic|bytecode|graph|ebpf|object|raw");
+        ->type_name("classic|bytecode|c|graph|ebpf|object|raw");
     app.add_option("--format", o.format, "of --emit graph; dot is Graphviz's")
         ->check(CLI::IsMember({"text", "dot"}))
         ->capture_default_str();

@@ -379,6 +379,24 @@ class InCPrograms(Objects):
             self.assertIn(message, result.stderr)
             self.assertFalse(os.path.exists(output))
 
+    def test_emitted_c(self):
+        """The C beside the object, on the same packets; and that it loads at other hooks, counters and all."""
+        for expression in self.EXPRESSIONS:
+            arguments = ["--no-stats", "--match", "drop", "--", expression]
+            source = self.output(TAMIS, "compile", "--emit", "c", "--hook", "xdp", *arguments)
+            mine = self.answers(self.object("--hook", "xdp", *arguments), "tamis_filter")
+            self.assertEqual(self.answers(self.compiler(source, "emitted"), "tamis_filter"), mine, expression)
+            self.assertEqual(mine, [2 - yes for yes in self.verdicts(expression)])
+        for hook in ("socket", "tc-ingress", "cgroup-ingress", "lwt-xmit", "xdp-frags"):
+            expression = self.EXPRESSIONS[2] if hook[0] != "c" and hook[0] != "l" else "tcp port 80 or net 10.0.0.0/8"
+            source = self.output(TAMIS, "compile", "--emit", "c", "--hook", hook, expression)
+            self.assertIn(f" *     {expression}\n", source)
+            self.assertNotIn("goto", source)
+            (program,) = self.load(self.compiler(source, "emitted")).values()
+            number, = program["map_ids"]
+            said = json.loads(self.output("bpftool", "-j", "map", "dump", "id", str(number)))
+            self.assertEqual(said[1]["formatted"]["values"][0]["value"], {"packets": 0, "bytes": 0})
+
     def test_function_refusals(self):
         for arguments, message in (
                 (["--function", "int"], "'int' is a keyword of C"),
