@@ -16,6 +16,7 @@ Result<Fd> end_signals() {
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);  // the terminal is lost
     sigprocmask(SIG_BLOCK, &set, nullptr);
     Fd fd(signalfd(-1, &set, SFD_CLOEXEC));
     if (!fd) return fail(system_error("cannot watch for signals", errno));

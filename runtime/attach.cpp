@@ -8,10 +8,14 @@
 #include <bpf/bpf.h>
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sched.h>
 
+#include "bpf/cbpf_text.h"
 #include "runtime/libbpf_words.h"
 #include "runtime/links.h"
+#include "runtime/netns.h"
 #include "runtime/privilege.h"
+#include "runtime/sticky.h"
 
 namespace tamis::runtime {
 namespace {
@@ -27,13 +31,26 @@ Diagnostic refused(HookRow const& hook, std::string_view target, int error) {
     return out;
 }
 
+template <class Number>
+std::optional<Number> number(std::string_view text) {
+    Number value{};
+    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+    return value;
+}
+template <class Number>
+Number number_in(Pinned const& pinned, std::string_view key) {
+    return number<Number>(fact(pinned.about, key)).value_or(0);
+}
+
 Result<Attached> by_link(std::string kind, std::string target, Fd link) {
     return Attached{.kind = std::move(kind),
                     .target = std::move(target),
                     .mode = "link",
                     .lifetime = Lifetime::link,
                     .holder = std::move(link),
-                    .note = {}};
+                    .note = {},
+                    .replaced = {}};
 }
 
 // ---- XDP
@@ -49,10 +66,19 @@ Result<XdpMode> xdp_mode(std::string const& name) {
 Result<Attached> to_xdp(HookRow const&, Program const& program, Where const& where) {
     auto const mode = xdp_mode(where.mode);
     if (!mode) return fail(mode.error());
-    auto link = attach_xdp(program.fd, where.interface, *mode);
+    auto const old = number<std::uint32_t>(where.replace);
+    if (!where.replace.empty() && !old)
+        return fail(wrong(fmt::format("'{}' is no program's ID", escape(where.replace)),
+                          "at xdp, --replace takes the ID of the program to put aside"));
+    auto link = old ? replace_xdp(program.fd, where.interface, *mode, *old)
+                    : attach_xdp(program.fd, where.interface, *mode);
     if (!link) return fail(link.error());
     auto out = by_link("xdp", where.interface, std::move(link->link));
     out->mode = link->mode == XdpMode::native ? "native" : "generic";
+    if (old)
+        out->note = fmt::format("XDP of '{}' was empty for {} microseconds",
+                                escape(where.interface), link->gap.count());
+    out->replaced = std::move(link->replaced);
     return out;
 }
 
@@ -76,10 +102,9 @@ std::uint32_t id_of_program(Pinned const& pinned) {
 
 // The program that --before or --after means.
 Result<std::uint32_t> neighbour(std::string const& text, std::vector<std::uint32_t> const& there) {
-    std::uint32_t id = 0;
-    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-    bool const is_id = error == std::errc{} && end == text.data() + text.size();
-    if (auto const pinned = find_pinned(text); !is_id && pinned) id = id_of_program(*pinned);
+    auto const written = number<std::uint32_t>(text);
+    std::uint32_t id = written.value_or(0);
+    if (auto const pinned = find_pinned(text); !written && pinned) id = id_of_program(*pinned);
     std::string known;
     for (std::uint32_t const other : there) {
         std::string const name = name_of_program(other);
@@ -150,92 +175,308 @@ Result<Attached> to_packet_socket(HookRow const&, Program const& program, Where 
                     .mode = "ebpf",
                     .lifetime = Lifetime::fd,
                     .holder = std::move(*socket),
-                    .note = {}};
+                    .note = {},
+                    .replaced = {}};
+}
+
+// ---- What stays without a link
+
+Attached by_table(std::string_view kind, std::string target) {
+    return {.kind = std::string(kind),
+            .target = std::move(target),
+            .mode = std::string(kind),
+            .lifetime = Lifetime::sticky,
+            .holder = {},
+            .note = {},
+            .replaced = {}};
+}
+
+Result<Facts> prepare_clsact(HookRow const&, Program const&, Where const& where) {
+    auto const index = interface_index(where.interface);
+    if (!index) return fail(index.error());
+    return Facts{
+        {"target", where.interface}, {"mode", "clsact"}, {"ifindex", std::to_string(*index)}};
+}
+Result<Attached> to_clsact(HookRow const& hook, Program const& program, Where const& where) {
+    auto const index = interface_index(where.interface);
+    if (!index) return fail(index.error());
+    if (auto added =
+            add_tc_filter(program.fd, *index, hook.hook == Hook::tc_egress, where.priority);
+        !added)
+        return fail(added.error());
+    return by_table("clsact", where.interface);
+}
+Result<void> from_clsact(Pinned const& pinned) {
+    return remove_tc_filter(id_of_program(pinned), number_in<std::uint32_t>(pinned, "ifindex"),
+                            fact(pinned.about, "hook") == row(Hook::tc_egress).name);
+}
+
+// The program's ID is nobody else's, so that it serves as the action's.
+Result<Facts> prepare_action(HookRow const&, Program const& program, Where const&) {
+    std::string const index = std::to_string(program.id);
+    return Facts{{"target", index}, {"mode", "action"}, {"index", index}};
+}
+Result<Attached> to_action(HookRow const&, Program const& program, Where const&) {
+    if (auto made = add_tc_action(program.fd, program.id, program.name); !made)
+        return fail(made.error());
+    auto out = by_table("action", fmt::format("{}", program.id));
+    out.note = fmt::format("filters of tc run it by `action bpf index {}`", program.id);
+    return out;
+}
+Result<void> from_action(Pinned const& pinned) {
+    return remove_tc_action(number_in<std::uint32_t>(pinned, "index"));
+}
+
+// As libbpf names tc's filters; what is looked for again.
+std::string name_of(Program const& program) {
+    return fmt::format("{}:[{}]", program.name, program.id);
+}
+Result<Facts> prepare_route(HookRow const&, Program const& program, Where const& where) {
+    return Facts{{"target", where.route}, {"mode", "route"}, {"name", name_of(program)}};
+}
+Result<Attached> to_route(HookRow const& hook, Program const& program, Where const& where) {
+    if (auto added = add_to_route(program.fd, where.route, hook.hook, name_of(program)); !added)
+        return fail(added.error());
+    return by_table("route", where.route);
+}
+Result<void> from_route(Pinned const& pinned) {
+    return remove_from_route(std::string(fact(pinned.about, "target")),
+                             std::string(fact(pinned.about, "name")));
+}
+
+// ---- Sockets of other processes
+
+constexpr std::string_view uses[] = {"filter", "reuseport", "fanout"};
+std::string_view name_of(SocketUse use) { return uses[static_cast<std::size_t>(use)]; }
+
+std::string socket_name(Where const& where) {
+    return fmt::format("{}:{}", where.process, where.fd);
+}
+
+Result<Facts> prepare_socket(HookRow const&, Program const& program, Where const& where) {
+    auto const socket = ProcessSocket::open(where.process, where.fd);
+    if (!socket) return fail(socket.error());
+    Facts facts{{"target", socket_name(where)},
+                {"mode", program.fd < 0 ? "classic" : "ebpf"},
+                {"process", std::to_string(where.process)},
+                {"fd", std::to_string(where.fd)},
+                {"cookie", std::to_string(socket->cookie())},
+                {"use", std::string(name_of(where.use))}};
+    if (where.use != SocketUse::filter) return facts;
+    if (socket->locked())
+        return fail(
+            {"the socket's filter is locked (SO_LOCK_FILTER): it stays until the socket is "
+             "closed",
+             std::nullopt,
+             {},
+             Fault::system});
+    auto const old = socket->filter();
+    if (old && !old->insns.empty()) facts.emplace_back("replaced", cbpf::bytecode(*old));
+    if (old || where.replace == "ebpf") return facts;
+    Diagnostic why = old.error();
+    why.notes.push_back(
+        {"an eBPF filter cannot be saved: `--replace ebpf` gives it up", std::nullopt});
+    return fail(std::move(why));
+}
+
+Result<Attached> to_socket(HookRow const&, Program const& program, Where const& where) {
+    auto const socket = ProcessSocket::open(where.process, where.fd);
+    if (!socket) return fail(socket.error());
+    bool const classic = program.fd < 0;
+    auto const set =
+        classic ? socket->set(where.use, program.classic) : socket->set(where.use, program.fd);
+    if (!set) return fail(set.error());
+    auto out = by_table("process", socket_name(where));
+    out.mode = classic ? "classic" : "ebpf";
+    if (!where.lock) return out;
+    if (auto locked = socket->lock(); !locked) {
+        static_cast<void>(socket->clear(where.use));
+        return fail(locked.error());
+    }
+    out.note = "the filter is locked: it stays until the socket is closed";
+    return out;
+}
+
+// A socket that is closed took its filter along.
+Result<void> from_socket(Pinned const& pinned) {
+    auto const socket =
+        ProcessSocket::open(number_in<pid_t>(pinned, "process"), number_in<int>(pinned, "fd"));
+    if (!socket && socket.error().fault == Fault::input) return {};
+    if (!socket) return fail(socket.error());
+    if (std::to_string(socket->cookie()) != fact(pinned.about, "cookie")) return {};
+    auto const* use = std::find(std::begin(uses), std::end(uses), fact(pinned.about, "use"));
+    auto const old = fact(pinned.about, "replaced");
+    if (old.empty()) return socket->clear(static_cast<SocketUse>(use - std::begin(uses)));
+    auto const program = cbpf::read(std::string(old));
+    if (!program) return fail(program.error());
+    return socket->set(SocketUse::filter, program->insns);
 }
 
 // ---- The table
 
-enum class Needs : std::uint8_t { interface, cgroup, netfilter };
+enum class Needs : std::uint8_t { interface, cgroup, netfilter, route, process, nothing };
 
 struct Kind {
     std::string_view name;
     Lifetime lifetime;
     Needs needs;
     Result<Attached> (*attach)(HookRow const&, Program const&, Where const&);
+    // Of what is sticky, before anything is attached: target, mode, and what detach() will need.
+    Result<Facts> (*prepare)(HookRow const&, Program const&, Where const&) = nullptr;
+    Result<void> (*detach)(Pinned const&) = nullptr;
 };
+constexpr auto link = Lifetime::link, sticky = Lifetime::sticky;
 constexpr Kind kinds[] = {
-    {"xdp", Lifetime::link, Needs::interface, to_xdp},
-    {"tcx", Lifetime::link, Needs::interface, to_tcx},
-    {"cgroup", Lifetime::link, Needs::cgroup, to_cgroup},
-    {"netfilter", Lifetime::link, Needs::netfilter, to_netfilter},
+    {"xdp", link, Needs::interface, to_xdp},
+    {"tcx", link, Needs::interface, to_tcx},
+    {"clsact", sticky, Needs::interface, to_clsact, prepare_clsact, from_clsact},
+    {"action", sticky, Needs::nothing, to_action, prepare_action, from_action},
+    {"cgroup", link, Needs::cgroup, to_cgroup},
+    {"netfilter", link, Needs::netfilter, to_netfilter},
+    {"route", sticky, Needs::route, to_route, prepare_route, from_route},
     {"socket", Lifetime::fd, Needs::interface, to_packet_socket},
+    {"process", sticky, Needs::process, to_socket, prepare_socket, from_socket},
 };
 
 struct Option {
     Needs of;
     std::string_view name, what;
-    std::string Where::*value;
+    bool (*said)(Where const&);
 };
 constexpr Option options[] = {
-    {Needs::interface, "-i IF", "a network interface", &Where::interface},
-    {Needs::cgroup, "--cgroup PATH", "a control group", &Where::cgroup},
-    {Needs::netfilter, "--nf FAMILY[:PRIORITY]", "a protocol family", &Where::netfilter},
+    {Needs::interface, "-i IF", "a network interface",
+     [](Where const& w) { return !w.interface.empty(); }},
+    {Needs::cgroup, "--cgroup PATH", "a control group",
+     [](Where const& w) { return !w.cgroup.empty(); }},
+    {Needs::netfilter, "--nf FAMILY[:PRIORITY]", "a protocol family",
+     [](Where const& w) { return !w.netfilter.empty(); }},
+    {Needs::route, "--route PREFIX", "a route", [](Where const& w) { return !w.route.empty(); }},
+    {Needs::process, "--pid PID --fd N", "a process and its descriptor",
+     [](Where const& w) { return w.process > 0 && w.fd >= 0; }},
 };
 
-std::string_view kind_name(Hook hook) {
+// Options that are for some kinds only.
+struct Special {
+    std::string_view name, kinds;
+    bool (*said)(Where const&);
+};
+constexpr Special specials[] = {
+    {"--mode", "xdp tcx clsact", [](Where const& w) { return w.mode != "auto"; }},
+    {"--before and --after", "tcx",
+     [](Where const& w) { return !w.before.empty() || !w.after.empty(); }},
+    {"--priority", "clsact", [](Where const& w) { return w.priority != 0; }},
+    {"--replace", "xdp process", [](Where const& w) { return !w.replace.empty(); }},
+    {"--lock", "process", [](Where const& w) { return w.lock; }},
+    {"--group", "process", [](Where const& w) { return w.use != SocketUse::filter; }},
+};
+
+Result<std::string_view> tc_kind(Where const& where) {
+    if (where.mode == "tcx" || where.mode == "clsact") return std::string_view(where.mode);
+    if (where.mode == "auto") return has_tcx() ? "tcx" : "clsact";
+    return fail(wrong(fmt::format("unknown mode '{}'", escape(where.mode)),
+                      "at tc, --mode takes auto, tcx or clsact"));
+}
+
+Result<std::string_view> kind_name(Hook hook, Where const& where) {
     switch (hook) {
         case Hook::socket:
-            return "socket";
+            return where.process > 0 || where.fd >= 0 ? "process" : "socket";
         case Hook::xdp:
         case Hook::xdp_frags:
             return "xdp";
         case Hook::tc_ingress:
         case Hook::tc_egress:
-            return "tcx";
+            return tc_kind(where);
+        case Hook::tc_action:
+            return "action";
         case Hook::cgroup_ingress:
         case Hook::cgroup_egress:
             return "cgroup";
+        case Hook::lwt_in:
+        case Hook::lwt_out:
+        case Hook::lwt_xmit:
+            return "route";
         case Hook::netfilter_prerouting:
         case Hook::netfilter_input:
         case Hook::netfilter_forward:
         case Hook::netfilter_output:
         case Hook::netfilter_postrouting:
             return "netfilter";
-        case Hook::tc_action:
-        case Hook::lwt_in:
-        case Hook::lwt_out:
-        case Hook::lwt_xmit:
-            return {};
     }
-    return {};
+    return std::string_view();
+}
+
+Kind const* find_kind(std::string_view name) {
+    auto const* at = std::find_if(std::begin(kinds), std::end(kinds),
+                                  [&](Kind const& kind) { return kind.name == name; });
+    return at == std::end(kinds) ? nullptr : at;
 }
 
 Result<Kind const*> choose(HookRow const& hook, Where const& where) {
-    auto const* kind = std::find_if(std::begin(kinds), std::end(kinds), [&](Kind const& row) {
-        return row.name == kind_name(hook.hook);
-    });
-    if (kind == std::end(kinds))
-        return fail(wrong(fmt::format("attaching at {} is not supported yet", hook.name),
-                          "compile an object with -o and load it with tc or ip"));
+    auto const name = kind_name(hook.hook, where);
+    if (!name) return fail(name.error());
+    Kind const* kind = find_kind(*name);
     for (Option const& option : options) {
-        bool const said = !(where.*option.value).empty();
-        if (option.of == kind->needs && !said)
+        if (option.of == kind->needs && !option.said(where))
             return fail(wrong(fmt::format("the hook '{}' needs {}", hook.name, option.what),
                               fmt::format("name it with {}", option.name)));
-        if (option.of != kind->needs && said)
+        if (option.of != kind->needs && option.said(where))
             return fail(wrong(fmt::format("the hook '{}' takes no {}", hook.name, option.name),
                               "docs/hooks.md says what each hook takes"));
     }
-    if (kind->name != "tcx" && !(where.before.empty() && where.after.empty()))
-        return fail(wrong(fmt::format("the hook '{}' has no order of programs", hook.name),
-                          "--before and --after are for tcx"));
+    for (Special const& option : specials)
+        if (option.said(where) && option.kinds.find(kind->name) == option.kinds.npos)
+            return fail(wrong(
+                fmt::format("{} is not for what is attached here ({})", option.name, kind->name),
+                fmt::format("it is for: {}", option.kinds)));
     return kind;
 }
 
+// Into the network namespace of what is detached, and back.
+class NamespaceVisit {
+  public:
+    static Result<NamespaceVisit> enter(Pinned const& pinned) {
+        NamespaceVisit out;
+        std::string const name(fact(pinned.about, "netns"));
+        auto const there = fact(pinned.about, "netns-inode");
+        if (there.empty() || there == network_namespace()) return out;
+        out.home_ = Fd(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+        if (!name.empty())
+            if (auto entered = enter_network_namespace(name);
+                !entered && entered.error().fault != Fault::input)
+                return fail(entered.error());
+        if (network_namespace() == there) return out;
+        out.gone = !name.empty();
+        if (out.gone) return out;
+        return fail({fmt::format("'{}' was attached in another network namespace", pinned.name),
+                     std::nullopt,
+                     {{"run `tamis detach` there", std::nullopt}},
+                     Fault::system});
+    }
+    NamespaceVisit(NamespaceVisit&&) = default;
+    NamespaceVisit& operator=(NamespaceVisit&&) = delete;
+    ~NamespaceVisit() {
+        if (home_) setns(home_.get(), CLONE_NEWNET);
+    }
+    bool gone = false;  // the namespace, and what was attached there with it
+
+  private:
+    NamespaceVisit() = default;
+    Fd home_;
+};
+
 }  // namespace
 
-Result<void> check(HookRow const& hook, Where const& where) {
-    if (auto const kind = choose(hook, where); !kind) return fail(kind.error());
+Result<void> check(HookRow const& hook, Where const& where, bool stays) {
+    auto const kind = choose(hook, where);
+    if (!kind) return fail(kind.error());
+    if ((*kind)->lifetime == Lifetime::sticky && !stays)
+        return fail(
+            wrong(fmt::format("what is attached here ({}) stays when tamis ends", (*kind)->name),
+                  "give it a name to find it by, with --pin NAME"));
+    if ((*kind)->lifetime == Lifetime::fd && stays)
+        return fail(wrong("a socket of our own ends with us: it cannot be pinned",
+                          "leave --pin out, or name another process's socket"));
     return {};
 }
 
@@ -246,38 +487,77 @@ std::string program_name(std::string const& pin) {
 }
 
 Result<Attached> attach(HookRow const& hook, Program const& program, Where const& where) {
-    auto const kind = choose(hook, where);
-    if (!kind) return fail(kind.error());
-    if ((*kind)->lifetime == Lifetime::sticky)
-        return fail(wrong(fmt::format("what is attached at {} stays when tamis ends", hook.name),
-                          "give it a name to find it by, with --pin NAME"));
-    return (*kind)->attach(hook, program, where);
+    if (auto const good = check(hook, where, false); !good) return fail(good.error());
+    return (*choose(hook, where))->attach(hook, program, where);
+}
+
+Result<void> Attached::end() {
+    if (!replaced) return {};
+    bpf_link_detach(holder.get());  // what the kernel calls alone, libbpf says nothing about
+    return put_back(*replaced);
 }
 
 Result<Attached> attach_pinned(HookRow const& hook, Program const& program, Where const& where,
                                std::string const& name, Facts about) {
-    auto const kind = choose(hook, where);
-    if (!kind) return fail(kind.error());
-    if ((*kind)->lifetime == Lifetime::fd)
-        return fail(wrong("a socket of our own ends with us: it cannot be pinned",
-                          "leave --pin out, or name another process's socket"));
+    if (auto const good = check(hook, where, true); !good) return fail(good.error());
+    Kind const& kind = **choose(hook, where);
     auto pin = Pin::create(name);
     if (!pin) return fail(pin.error());
-    if (auto added = pin->add("prog", program.fd); !added) return fail(added.error());
-    if (auto added = pin->add("counters", program.counters); !added) return fail(added.error());
-    auto attached = (*kind)->attach(hook, program, where);
+    if (program.fd >= 0)
+        if (auto added = pin->add("prog", program.fd); !added) return fail(added.error());
+    if (program.counters >= 0)
+        if (auto added = pin->add("counters", program.counters); !added) return fail(added.error());
+
+    about.insert(about.begin(),
+                 {{"kind", std::string(kind.name)}, {"hook", std::string(hook.name)}});
+    about.emplace_back("netns-inode", network_namespace());
+    if (kind.lifetime == Lifetime::sticky) {
+        // What it takes to find it again is written down before it is there.
+        auto const found = kind.prepare(hook, program, where);
+        if (!found) return fail(found.error());
+        about.insert(about.end(), found->begin(), found->end());
+        if (auto described = pin->describe(about); !described) return fail(described.error());
+        auto attached = kind.attach(hook, program, where);
+        if (attached) pin->keep();
+        return attached;
+    }
+
+    auto attached = kind.attach(hook, program, where);
     if (!attached) return attached;
-    Facts facts{{"kind", attached->kind},
-                {"hook", std::string(hook.name)},
-                {"target", attached->target},
-                {"mode", attached->mode}};
-    facts.insert(facts.end(), about.begin(), about.end());
-    if (auto described = pin->describe(facts); !described) return fail(described.error());
-    if (auto added = pin->add("link", attached->holder.get()); !added) return fail(added.error());
+    about.emplace_back("mode", attached->mode);
+    about.emplace_back("target", attached->target);
+    auto const kept = [&]() -> Result<void> {
+        if (auto const& old = attached->replaced) {
+            about.emplace_back("ifindex", std::to_string(old->interface));
+            about.emplace_back("replaced-mode",
+                               old->mode == XdpMode::native ? "native" : "generic");
+            if (auto added = pin->add("replaced", old->program.get()); !added) return added;
+        }
+        if (auto described = pin->describe(about); !described) return described;
+        return pin->add("link", attached->holder.get());
+    }();
+    if (!kept) {
+        static_cast<void>(attached->end());
+        return fail(kept.error());
+    }
     pin->keep();
     return attached;
 }
 
-Result<void> detach(Pinned const& pinned) { return unpin(pinned); }
+Result<void> detach(Pinned const& pinned) {
+    auto const visit = NamespaceVisit::enter(pinned);
+    if (!visit) return fail(visit.error());
+    Kind const* kind = find_kind(fact(pinned.about, "kind"));
+    if (kind && kind->detach && !visit->gone)
+        if (auto done = kind->detach(pinned); !done) return done;
+    std::optional<XdpReplaced> old;
+    if (pinned.has("replaced") && !visit->gone)
+        if (auto program = pinned.open("replaced"))
+            old = XdpReplaced{std::move(*program), number_in<std::uint32_t>(pinned, "ifindex"),
+                              fact(pinned.about, "replaced-mode") == "native" ? XdpMode::native
+                                                                              : XdpMode::generic};
+    if (auto done = unpin(pinned); !done) return done;
+    return old ? put_back(*old) : Result<void>();
+}
 
 }  // namespace tamis::runtime

@@ -16,6 +16,7 @@
 #include "bpf/result.h"
 #include "runtime/kernel.h"
 #include "runtime/pins.h"
+#include "runtime/process_socket.h"
 
 namespace tamis::runtime {
 
@@ -24,43 +25,61 @@ struct Where {
     std::string interface;      // -i
     std::string cgroup;         // --cgroup: path of a control group's folder (version 2)
     std::string netfilter;      // --nf: `ipv4`, `ipv6:-100`
+    std::string route;          // --route: `10.0.0.0/8`
     std::string mode = "auto";  // --mode, by kind
     std::string before, after;  // tcx: the ID or name of a program there, or a name of `tamis list`
+    std::uint32_t priority = 0;  // clsact; 0: behind all others
+    // What may be put aside: the ID of an XDP program; `ebpf`, a filter of a socket, which cannot
+    // be put back.
+    std::string replace;
     Direction direction = Direction::both;  // of a packet socket
+    pid_t process = 0;                      // a socket of another process; 0: one of ours
+    int fd = -1;
+    SocketUse use = SocketUse::filter;
+    bool lock = false;
 };
 
-// What goes there.
+// What goes there: an eBPF program, or on a socket of another process a classic one.
 struct Program {
-    int fd;
-    std::uint32_t id;
-    int counters;  // its map; -1: none
+    int fd = -1;
+    std::uint32_t id = 0;
+    int counters = -1;   // its map; -1: none
+    std::string name{};  // for tables that show one
+    std::span<cbpf::Insn const> classic{};
 };
 
 // What is attached.  Links and sockets go with this value, and with the process however that ends.
-class Attached {
-  public:
+struct Attached {
     std::string kind;    // of the table's row: "tcx"
     std::string target;  // "veth0", "/sys/fs/cgroup/web", "ipv4:-100"
-    std::string mode;    // "native", "tcx", ...: what was got, where there is a choice
+    std::string mode;    // "native", "tcx", ...
     Lifetime lifetime = Lifetime::link;
-    Fd holder;         // the link or the socket
+    Fd holder;         // the link or the socket; none where the kernel's own tables have it
     std::string note;  // what the user should know, or empty
+    std::optional<XdpReplaced> replaced;  // what comes back at the end
+
+    // Capabilities that end() will need.
+    std::string_view needs() const { return replaced ? "CAP_NET_ADMIN" : ""; }
+    // The end in order: what was put aside comes back.
+    Result<void> end();
 };
 
 // Before anything is compiled: a target that is missing, or one that the hook does not take, is an
 // error that names the option.
-Result<void> check(HookRow const& hook, Where const& where);
+// So is what would stay behind (Lifetime::sticky) unless it shall, and the other way round.
+Result<void> check(HookRow const& hook, Where const& where, bool stays);
 // The name of the program that stays: `tamis_NAME`, as far as 15 characters go.
 std::string program_name(std::string const& pin);
 
-// What check() refuses, and what would stay behind (Lifetime::sticky).
+// Refused: what check() refuses.
 Result<Attached> attach(HookRow const& hook, Program const& program, Where const& where);
 
 // The same, to stay under a name (pins.h).  `about` is added to what is known of the place.
 Result<Attached> attach_pinned(HookRow const& hook, Program const& program, Where const& where,
                                std::string const& name, Facts about);
 
-// Ends what attach_pinned, or `load`, left there; puts back what it had replaced.
+// Ends what attach_pinned, or `load`, left there, in the network namespace where that was; puts
+// back what it had replaced.
 Result<void> detach(Pinned const& pinned);
 
 }  // namespace tamis::runtime

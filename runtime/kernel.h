@@ -2,6 +2,7 @@
 // our own.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -93,15 +94,28 @@ Result<std::uint32_t> interface_index(std::string const& name);
 Result<int> interface_link_type(std::string const& name);
 
 enum class XdpMode : std::uint8_t { automatic, native, generic };
+// A program that was attached by netlink, put aside.
+struct XdpReplaced {
+    Fd program;
+    std::uint32_t interface;
+    XdpMode mode;
+};
 struct XdpAttachment {
     Fd link;
     XdpMode mode;  // what was got: native or generic
+    std::optional<XdpReplaced> replaced;
+    std::chrono::microseconds gap{};  // in which no program was there
 };
 // A bpf_link: it goes with the file descriptor.  EBUSY says which program holds the interface.
 Result<XdpAttachment> attach_xdp(LoadedProgram const& program, std::string const& interface,
                                  XdpMode mode);
 // `program` is a file descriptor here and below.
 Result<XdpAttachment> attach_xdp(int program, std::string const& interface, XdpMode mode);
+// The same in place of the program with that ID, which must be there by netlink: links and netlink
+// cannot replace each other.  It is not lost: put_back, when the link is gone.
+Result<XdpAttachment> replace_xdp(int program, std::string const& interface, XdpMode mode,
+                                  std::uint32_t old_program);
+Result<void> put_back(XdpReplaced const& old);
 
 // Which packets of an interface a packet socket sees.
 enum class Direction : std::uint8_t { in, both };

@@ -1,6 +1,7 @@
 #include "runtime/links.h"
 
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 
@@ -59,6 +60,8 @@ std::optional<std::vector<std::uint32_t>> tcx_programs(std::uint32_t interface, 
     ids.resize(query.count);
     return ids;
 }
+
+bool has_tcx() { return tcx_programs(1, false) || errno != EINVAL; }
 
 Fd link_netfilter(int program, NetfilterPlace const& place) {
     LinkCreate request{.program = static_cast<std::uint32_t>(program),

@@ -16,6 +16,7 @@ struct TcxOrder {
     bool before = false;        // before it, or behind it
 };
 Fd link_tcx(int program, std::uint32_t interface, bool egress, TcxOrder const& order = {});
+bool has_tcx();
 // The IDs of the programs there, in order; nothing where the kernel has no tcx, or does not say.
 std::optional<std::vector<std::uint32_t>> tcx_programs(std::uint32_t interface, bool egress);
 

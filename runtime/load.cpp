@@ -14,6 +14,7 @@
 
 #include "runtime/kernel.h"
 #include "runtime/libbpf_words.h"
+#include "runtime/privilege.h"
 #include "runtime/verifier_log.h"
 
 namespace tamis::runtime {
@@ -44,9 +45,7 @@ Diagnostic refusal(int error, std::string_view log, std::string_view words, Hook
     if (text.empty()) {
         auto diagnostic = system_error("cannot load the program into the kernel", error);
         if (error == EPERM || error == EACCES)
-            diagnostic.notes.push_back(
-                {.message = fmt::format("the hook '{}' needs {}", hook.name, hook.capabilities),
-                 .span = {}});
+            note_missing(diagnostic, hook.capabilities);
         else
             note_last_lines(diagnostic, lines(words));
         return diagnostic;
@@ -61,7 +60,8 @@ Diagnostic refusal(int error, std::string_view log, std::string_view words, Hook
                                  log.find("pointer -= pointer prohibited") != log.npos;
     if ((error == EACCES || error == EPERM) && privileged_only)
         diagnostic.notes.push_back(
-            {.message = "computing with packet pointers needs CAP_PERFMON", .span = {}});
+            {.message = "computing with packet pointers needs CAP_PERFMON, or --no-perfmon",
+             .span = {}});
     note_last_lines(diagnostic, text);
     return diagnostic;
 }

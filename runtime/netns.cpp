@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/stat.h>
 
 #include "runtime/kernel.h"
 
@@ -32,6 +33,11 @@ Result<void> enter_network_namespace(std::string const& target) {
         return fail(std::move(error));
     }
     return {};
+}
+
+std::string network_namespace() {
+    struct stat info {};
+    return stat("/proc/self/ns/net", &info) == 0 ? std::to_string(info.st_ino) : std::string();
 }
 
 }  // namespace tamis::runtime

@@ -11,4 +11,7 @@ namespace tamis::runtime {
 // file system stay. `target` is a name of `ip netns`, or the ID of a process.  Needs CAP_SYS_ADMIN.
 Result<void> enter_network_namespace(std::string const& target);
 
+// The number of the one this process is in, as text: no other that lives has it.
+std::string network_namespace();
+
 }  // namespace tamis::runtime

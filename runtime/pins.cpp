@@ -13,7 +13,6 @@
 
 #include "bpf/spelling.h"
 #include "runtime/bpf_fs.h"
-#include "runtime/libbpf_words.h"
 
 namespace tamis::runtime {
 namespace {
@@ -52,7 +51,6 @@ Result<void> make_folder(std::string const& path, bool may_exist) {
 
 // A link that nobody holds any more goes a moment later; this way it is gone when we say so.
 void detach_link(std::string const& path) {
-    LibbpfWords const words;
     Fd const link(bpf_obj_get(path.c_str()));
     if (link) bpf_link_detach(link.get());  // not of every type: then it is the moment later
 }
@@ -149,7 +147,6 @@ Pin::~Pin() {
 }
 
 Result<void> Pin::add(std::string const& file, int fd) {
-    LibbpfWords const words;
     std::string const path = folder_ + "/" + file;
     if (bpf_obj_pin(fd, path.c_str()) != 0) return fail(cannot("pin", path, errno));
     return {};

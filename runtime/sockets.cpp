@@ -14,6 +14,7 @@
 
 #include "bpf/cbpf_check.h"
 #include "runtime/kernel.h"
+#include "runtime/privilege.h"
 
 namespace tamis::runtime {
 namespace {
@@ -62,8 +63,7 @@ Result<Fd> filtered_packet_socket(std::string const& interface, Direction direct
     if (!socket) {
         int const error = errno;
         auto diagnostic = system_error("cannot open a packet socket", error);
-        if (error == EPERM)
-            diagnostic.notes.push_back({.message = "this needs CAP_NET_RAW", .span = {}});
+        if (error == EPERM) note_missing(diagnostic, "CAP_NET_RAW");
         return fail(std::move(diagnostic));
     }
     int const incoming_only = direction == Direction::in ? 1 : 0;

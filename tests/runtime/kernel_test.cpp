@@ -168,7 +168,7 @@ TEST(Load, NamesTheCapabilityThatIsMissing) {
     auto const try_xdp = [] { return error_of(load(test::xdp_counter(), Hook::xdp)); };
     std::string const nobody = in_child(become_nobody, try_xdp);
     EXPECT_THAT(nobody, StartsWith("cannot load the program into the kernel: "));
-    EXPECT_THAT(nobody, HasSubstr("the hook 'xdp' needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"));
+    EXPECT_THAT(nobody, HasSubstr("this needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"));
 
     auto const without_perfmon = [] { return keep_only(bit(CAP_BPF) | bit(CAP_NET_ADMIN)); };
     std::string const pointers = in_child(without_perfmon, try_xdp);
