@@ -1,4 +1,4 @@
-// Network byte order, in one place.
+// Byte orders, in one place.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,31 @@ constexpr void store_be(std::span<std::uint8_t> bytes, std::size_t at, unsigned 
                         std::uint64_t value) {
     for (unsigned i = 0; i < size; ++i)
         bytes[at + i] = static_cast<std::uint8_t>(value >> (8 * (size - 1 - i)));
+}
+
+enum class Endian : std::uint8_t { little, big };
+
+// `size` (at most 8) bytes at `at` in either order.  The caller has checked the bounds.
+constexpr std::uint64_t load(std::span<std::uint8_t const> bytes, std::size_t at, unsigned size,
+                             Endian endian) {
+    std::uint64_t value = 0;
+    for (unsigned i = 0; i < size; ++i)
+        value = value << 8 | bytes[at + (endian == Endian::big ? i : size - 1 - i)];
+    return value;
+}
+constexpr std::uint16_t load16(std::span<std::uint8_t const> bytes, std::size_t at, Endian endian) {
+    return static_cast<std::uint16_t>(load(bytes, at, 2, endian));
+}
+constexpr std::uint32_t load32(std::span<std::uint8_t const> bytes, std::size_t at, Endian endian) {
+    return static_cast<std::uint32_t>(load(bytes, at, 4, endian));
+}
+
+// Writes the low `size` bytes of `value` at `at`, in either order.
+constexpr void store(std::span<std::uint8_t> bytes, std::size_t at, unsigned size, Endian endian,
+                     std::uint64_t value) {
+    for (unsigned i = 0; i < size; ++i)
+        bytes[at + (endian == Endian::big ? size - 1 - i : i)] =
+            static_cast<std::uint8_t>(value >> (8 * i));
 }
 
 // The low `size` (2 or 4) bytes of `value` the other way round; the rest is gone.

@@ -169,6 +169,14 @@ constexpr LinkType table[] = {
 };
 // clang-format on
 
+// Those whose number in a file (LINKTYPE_*) is not that of the DLT_ on Linux, which differs from
+// system to system.
+struct FileNumber {
+    int link_type;
+    std::uint32_t in_file;
+};
+constexpr FileNumber file_numbers[] = {{11, 100}, {12, 101}, {15, 102}, {16, 103}, {19, 106}};
+
 constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool same_word(std::string_view a, std::string_view b) {
@@ -196,6 +204,18 @@ LinkType const* find_link_type(std::string_view name) {
     if (error == std::errc{} && end == name.data() + name.size()) return find_link_type(number);
     if (same_word(name.substr(0, 4), "DLT_")) name.remove_prefix(4);
     return find_if([&](LinkType const& t) { return same_word(t.name, name); });
+}
+
+int link_type_of_file(std::uint32_t number) {
+    for (FileNumber const& row : file_numbers)
+        if (row.in_file == number) return row.link_type;
+    return static_cast<int>(number);
+}
+
+std::uint32_t number_in_file(int link_type) {
+    for (FileNumber const& row : file_numbers)
+        if (row.link_type == link_type) return row.in_file;
+    return static_cast<std::uint32_t>(link_type);
 }
 
 }  // namespace tamis

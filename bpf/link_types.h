@@ -18,6 +18,10 @@ LinkType const* find_link_type(int number);
 LinkType const* find_link_type(
     std::string_view name);  // case-insensitive, with or without "DLT_", or a decimal number
 
+// A few link types have a number of their own in capture files (LINKTYPE_*).
+int link_type_of_file(std::uint32_t number);
+std::uint32_t number_in_file(int link_type);
+
 inline constexpr int en10mb = 1;
 inline constexpr int dlt_null = 0, dlt_ppp = 9, dlt_raw = 12, dlt_ppp_serial = 50,
                      dlt_ppp_ether = 51, dlt_c_hdlc = 104, dlt_wlan = 105, dlt_loop = 108,

@@ -1,14 +1,18 @@
 // tamis match: which packets of a capture file an expression matches.
+#include <algorithm>
+#include <chrono>
 #include <ctime>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <span>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sys/stat.h>
+#include <unistd.h>
 
-#include "bpf/link_types.h"
 #include "cli/args.h"
 #include "cli/input.h"
 #include "cli/verbs.h"
@@ -29,7 +33,8 @@ using runtime::Record;
 
 struct MatchOptions {
     InputOptions input;
-    std::string read, write, engine = "classic";
+    std::vector<std::string> read;
+    std::string write, engine = "classic";
     std::uint64_t limit = 0;
     bool count = false, verdicts = false, json = false;
 };
@@ -80,39 +85,207 @@ Result<Matcher> choose_engine(std::string const& name, cbpf::Program const& prog
                  {{"--engine takes classic, ebpf or kernel", std::nullopt}}});
 }
 
+// The expression, compiled for each link type that is met.
+class Filter {
+  public:
+    explicit Filter(MatchOptions const& options) : o_(options) {}
+
+    // Errors are already reported when this returns.
+    tl::expected<Matcher const*, Exit> for_link_type(int link_type) {
+        for (auto const& [known, matcher] : matchers_)
+            if (known == link_type) return &matcher;
+        auto input = matchers_.empty() ? compile_input(o_.input, link_type, savefile)
+                                       : compile_again(link_type);
+        if (!input) {
+            if (!matchers_.empty())
+                complain(fmt::format("note: other packets are of link type {}\n", link_type));
+            return tl::unexpected(input.error());
+        }
+        auto matcher = choose_engine(o_.engine, input->program);
+        if (!matcher) return tl::unexpected(report(matcher.error(), input->source));
+        if (matchers_.empty()) first_ = std::move(*input);
+        return &matchers_.emplace_back(link_type, std::move(*matcher)).second;
+    }
+
+  private:
+    static constexpr auto savefile = frontend::Context::savefile;
+
+    // The source may have been standard input; a classic program is what it is on any link type.
+    tl::expected<Input, Exit> compile_again(int link_type) const {
+        if (!o_.input.cbpf.empty()) return *first_;
+        return compile_text(o_.input, first_->source, link_type, savefile);
+    }
+
+    MatchOptions const& o_;
+    std::optional<Input> first_;
+    std::deque<std::pair<int, Matcher>> matchers_;
+};
+
 // `2026-11-23T22:29:02.123456789Z`
 std::string time_of(Record const& record) {
     std::time_t const seconds = record.seconds;
     std::tm utc{};
-    gmtime_r(&seconds, &utc);
+    if (!record.timed) return "-";
+    if (!gmtime_r(&seconds, &utc))
+        return fmt::format("{}.{:09}", record.seconds, record.nanoseconds);
     return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z", utc.tm_year + 1900,
                        utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
                        record.nanoseconds);
 }
 
-class Matching {
+// One line on a terminal, from one second on, that says how far we are.
+class Progress {
   public:
-    Matching(MatchOptions const& options, CaptureReader reader, Matcher matcher,
-             std::optional<CaptureWriter> writer)
-        : o_(options),
-          reader_(std::move(reader)),
-          matcher_(std::move(matcher)),
-          writer_(std::move(writer)) {}
+    using Clock = std::chrono::steady_clock;
 
-    // Until the end of the file, -c packets, or an error.
-    Result<void> run() {
-        while (o_.limit == 0 || matched_ < o_.limit) {
-            auto const record = reader_.next();
-            if (!record) return fail(record.error());
-            if (!*record) return {};
-            if (auto done = one(**record); !done) return done;
+    Progress(bool shown, std::span<CaptureReader const> readers) : shown_(shown) {
+        for (CaptureReader const& reader : readers) {
+            if (reader.size() == 0) total_ = std::nullopt;
+            if (total_) *total_ += reader.size();
         }
-        return {};
+    }
+    ~Progress() { clear(); }
+    Progress(Progress const&) = delete;
+    Progress& operator=(Progress const&) = delete;
+
+    void show(std::uint64_t bytes, std::uint64_t packets, std::uint64_t matched) {
+        if (!shown_) return;
+        visible_ = true;
+        std::string const share =
+            total_ ? fmt::format("{} %, ", 100 * std::min(bytes, *total_) /
+                                               std::max(*total_, std::uint64_t{1}))
+                   : "";
+        complain(fmt::format("\r{}{} MB, {} packets, {} matched\033[K", share, bytes / 1'000'000,
+                             packets, matched));
+    }
+    // So that a line can be printed.
+    void clear() {
+        if (std::exchange(visible_, false)) complain("\r\033[K");
     }
 
-    Result<void> finish() {
+  private:
+    bool shown_, visible_ = false;
+    std::optional<std::uint64_t> total_ = 0;  // bytes; none: not known
+};
+
+class Matching {
+  public:
+    Matching(MatchOptions const& options, Filter& filter, std::span<CaptureReader> readers,
+             std::optional<CaptureWriter> writer)
+        : o_(options),
+          filter_(filter),
+          readers_(readers),
+          writer_(std::move(writer)),
+          prints_lines_(!options.count && !writer_),
+          progress_(isatty(STDERR_FILENO) != 0 && !(prints_lines_ && isatty(STDOUT_FILENO) != 0),
+                    readers) {
+        for (CaptureReader& reader : readers_)
+            reader.on_read([this, &reader](bool waits) { on_read(reader, waits); });
+    }
+    ~Matching() {
+        for (CaptureReader& reader : readers_) reader.on_read(nullptr);
+    }
+    Matching(Matching const&) = delete;
+    Matching& operator=(Matching const&) = delete;
+
+    Exit run() {
+        for (CaptureReader& reader : readers_) {
+            if (full()) break;
+            if (auto const stop = read(reader)) {
+                finish();
+                return *stop;
+            }
+            bytes_before_ += reader.offset();
+        }
+        if (Exit const finished = finish(); finished != Exit::success) return finished;
+        if (damaged_) return *damaged_;
+        return matched_ > 0 ? Exit::success : Exit::nothing;
+    }
+
+  private:
+    bool full() const { return o_.limit != 0 && matched_ == o_.limit; }
+
+    // Until the end of the file, or -c packets.  A damaged file ends where the damage is; only what
+    // no other file can mend stops everything.
+    std::optional<Exit> read(CaptureReader& reader) {
+        while (!full()) {
+            auto const item = reader.next_item();
+            if (!item) {
+                progress_.clear();
+                damaged_ = report(item.error(), reader.where());
+                return std::nullopt;
+            }
+            if (!*item) return std::nullopt;
+            bool matched = true;
+            if ((*item)->packet) {
+                auto const matches = one(*(*item)->packet);
+                if (!matches) return matches.error();
+                matched = *matches;
+            }
+            if (matched && writer_)
+                if (auto written = writer_->copy(reader, **item); !written) {
+                    writer_.reset();
+                    progress_.clear();
+                    return report(written.error());
+                }
+        }
+        return std::nullopt;
+    }
+
+    tl::expected<bool, Exit> one(Record const& record) {
+        ++seen_;
+        if (record.link_type != link_type_) {
+            auto const matcher = filter_.for_link_type(record.link_type);
+            if (!matcher) return tl::unexpected(matcher.error());
+            matcher_ = *matcher;
+            link_type_ = record.link_type;
+        }
+        auto const verdict = (*matcher_)({.bytes = record.bytes,
+                                          .length = record.length,
+                                          .ancillary = {},
+                                          .network = {},
+                                          .link = {}});
+        if (!verdict) return tl::unexpected(report(verdict.error()));
+        if (*verdict != 0) ++matched_;
+        if (prints_lines_) print_line(record, *verdict);
+        return *verdict != 0;
+    }
+
+    void print_line(Record const& record, std::uint32_t verdict) {
+        if (verdict == 0 && !o_.verdicts) return;
+        if (o_.json) {
+            Json line = object_of("packet");
+            line["number"] = seen_;
+            line["time"] = record.timed ? Json(time_of(record)) : Json();
+            line["length"] = record.length;
+            line["captured"] = record.bytes.size();
+            line["verdict"] = verdict;
+            line["summary"] = runtime::summary(record.bytes, record.link_type);
+            print_json(line);
+        } else if (o_.verdicts) {
+            print(fmt::format("{} {}\n", seen_, verdict));
+        } else {
+            print(fmt::format("{} {} {} {}\n", seen_, time_of(record), record.length,
+                              runtime::summary(record.bytes, record.link_type)));
+        }
+    }
+
+    // What was found is seen within a second, and at once when the input waits for more.
+    void on_read(CaptureReader const& reader, bool waits) {
+        auto const now = Progress::Clock::now();
+        bool const second = now - last_ >= std::chrono::seconds(1);
+        if (!second && !waits) return;
+        if (writer_) (void)writer_->flush();  // a failure stays, and is reported at the end
+        (void)flush();
+        if (!second) return;
+        last_ = now;
+        progress_.show(bytes_before_ + reader.offset(), seen_, matched_);
+    }
+
+    Exit finish() {
+        progress_.clear();
         if (writer_)
-            if (auto closed = writer_->close(); !closed) return closed;
+            if (auto closed = writer_->close(); !closed) return report(closed.error());
         if (o_.json) {
             Json total = object_of("match");
             total["matched"] = matched_;
@@ -122,87 +295,57 @@ class Matching {
             print(fmt::format("{}\n", matched_));
         }
         complain(fmt::format("{} of {} packets matched\n", matched_, seen_));
-        return {};
-    }
-
-    Exit exit() const { return matched_ > 0 ? Exit::success : Exit::nothing; }
-
-  private:
-    Result<void> one(Record const& record) {
-        ++seen_;
-        auto const verdict = matcher_({.bytes = record.bytes,
-                                       .length = record.length,
-                                       .ancillary = {},
-                                       .network = {},
-                                       .link = {}});
-        if (!verdict) return fail(verdict.error());
-        if (*verdict != 0) ++matched_;
-        if (*verdict != 0 && writer_)
-            if (auto written = writer_->write(record); !written) return written;
-        show(record, *verdict);
-        return {};
-    }
-
-    void show(Record const& record, std::uint32_t verdict) {
-        if (o_.count || writer_) return;
-        if (o_.json) {
-            if (verdict == 0 && !o_.verdicts) return;
-            Json line = object_of("packet");
-            line["number"] = seen_;
-            line["time"] = time_of(record);
-            line["length"] = record.length;
-            line["captured"] = record.bytes.size();
-            line["verdict"] = verdict;
-            line["summary"] = runtime::summary(record.bytes, reader_.link_type());
-            print_json(line);
-        } else if (o_.verdicts) {
-            print(fmt::format("{} {}\n", seen_, verdict));
-        } else if (verdict != 0) {
-            print(fmt::format("{} {} {} {}\n", seen_, time_of(record), record.length,
-                              runtime::summary(record.bytes, reader_.link_type())));
-        }
+        return Exit::success;
     }
 
     MatchOptions const& o_;
-    CaptureReader reader_;
-    Matcher matcher_;
+    Filter& filter_;
+    std::span<CaptureReader> readers_;
     std::optional<CaptureWriter> writer_;
-    std::uint64_t seen_ = 0, matched_ = 0;
+    bool prints_lines_;
+    Progress progress_;
+    Progress::Clock::time_point last_ = Progress::Clock::now();
+    Matcher const* matcher_ = nullptr;
+    int link_type_ = -1;
+    std::uint64_t seen_ = 0, matched_ = 0, bytes_before_ = 0;
+    std::optional<Exit> damaged_;
 };
 
-// Writing begins by emptying the file.
-bool same_file(std::string const& a, std::string const& b) {
-    struct stat first {
-    }, second{};
-    return stat(a.c_str(), &first) == 0 && stat(b.c_str(), &second) == 0 &&
-           S_ISREG(first.st_mode) && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+std::optional<Diagnostic> fault_of(MatchOptions const& o) {
+    if (o.read.empty())
+        return Diagnostic{"no capture file", std::nullopt, {{"name one with -r", std::nullopt}}};
+    if (o.write != "-") return std::nullopt;
+    if (o.count || o.json)
+        return Diagnostic{"with -w - standard output is a capture file, and has no place for more",
+                          std::nullopt,
+                          {}};
+    if (isatty(STDOUT_FILENO) != 0)
+        return Diagnostic{"a capture file is nothing for a terminal",
+                          std::nullopt,
+                          {{"send standard output to a file or a program, or name a file with -w",
+                            std::nullopt}}};
+    return std::nullopt;
 }
 
+// Nothing is written before everything that can be wrong with the command is known to be right.
 Exit run(MatchOptions const& o) {
-    if (o.read.empty())
-        return report({"no capture file", std::nullopt, {{"name one with -r", std::nullopt}}});
-    if (same_file(o.read, o.write))
-        return report({fmt::format("'{}' is the capture that is read", escape(o.write)),
-                       std::nullopt,
-                       {{"write to another file", std::nullopt}}});
-    auto reader = CaptureReader::open(o.read);
-    if (!reader) return report(reader.error());
-    auto const input = compile_input(o.input, reader->link_type(), frontend::Context::savefile);
-    if (!input) return input.error();
-    auto matcher = choose_engine(o.engine, input->program);
-    if (!matcher) return report(matcher.error(), input->source);
+    if (auto const fault = fault_of(o)) return report(*fault);
+    std::vector<CaptureReader> readers;
+    for (std::string const& path : o.read) {
+        auto reader = CaptureReader::open(path);
+        if (!reader) return report(reader.error());
+        readers.push_back(std::move(*reader));
+    }
+    Filter filter(o);
+    if (auto const first = filter.for_link_type(readers.front().link_type()); !first)
+        return first.error();
     std::optional<CaptureWriter> writer;
     if (!o.write.empty()) {
-        auto created = CaptureWriter::create(o.write, *reader);
+        auto created = CaptureWriter::create(o.write, readers);
         if (!created) return report(created.error());
         writer = std::move(*created);
     }
-    Matching matching(o, std::move(*reader), std::move(*matcher), std::move(writer));
-    auto const ran = matching.run();
-    auto const finished = matching.finish();  // what was matched before an error counts
-    if (!ran) return report(ran.error());
-    if (!finished) return report(finished.error());
-    return matching.exit();
+    return Matching(o, filter, readers, std::move(writer)).run();
 }
 
 }  // namespace
@@ -211,8 +354,15 @@ Exit match(std::vector<std::string> const& args) {
     MatchOptions o;
     CLI::App app{"Prints the packets of a capture file that an expression matches.", "tamis match"};
     o.input.add_to(app);
-    app.add_option("-r", o.read, "read packets from FILE ('-': standard input)")->type_name("FILE");
-    app.add_option("-w", o.write, "write matching packets to FILE instead of printing them")
+    app.add_option("-r", o.read,
+                   "read packets from FILE, pcap or pcapng ('-': standard input); several are read "
+                   "one after the other")
+        ->type_name("FILE")
+        ->expected(1)
+        ->take_all();
+    app.add_option("-w", o.write,
+                   "write matching packets to FILE ('-': standard output) instead of printing "
+                   "them, in the format they have")
         ->type_name("FILE");
     app.add_option("-c", o.limit, "stop after N matches")->type_name("N");
     app.add_flag("--count", o.count, "print only how many matched");

@@ -1,198 +1,208 @@
-// The one file that includes <pcap.h>: it and libbpf's headers define struct bpf_insn twice.
 #include "runtime/capture_file.h"
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cerrno>
-#include <cstdio>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <pcap.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "runtime/capture_io.h"
+#include "runtime/pcap_format.h"
+#include "runtime/pcapng_format.h"
 
 namespace tamis::runtime {
 namespace {
 
-std::string shown_name(std::string const& path, std::string_view standard) {
-    return path == "-" ? std::string(standard) : fmt::format("'{}'", escape(path));
+using Format = std::variant<Pcap, Pcapng>;
+
+Diagnostic cannot_read(std::string const& name, std::string_view words,
+                       std::vector<Note> notes = {}) {
+    return {fmt::format("cannot read {}: {}", name, words), std::nullopt, std::move(notes)};
 }
 
-// libpcap's words can hold bytes of the file.
-Diagnostic cannot_read(std::string const& name, std::string_view words) {
-    return {.message = fmt::format("cannot read {}: {}", name, escape(words)),
-            .span = {},
-            .notes = {},
-            .fault = Fault::input};
+Diagnostic cannot_read(std::string const& name, int error) {
+    auto diagnostic = system_error("cannot read " + name, error);
+    diagnostic.fault = Fault::input;  // the user named the file
+    return diagnostic;
 }
 
-Diagnostic cannot_write(std::string const& name, int error) {
-    return system_error("cannot write " + name, error);
+// Files that hold a capture file inside.
+struct Packed {
+    std::array<std::uint8_t, 2> begin;
+    std::string_view name, unpack;
+};
+constexpr Packed packed[] = {
+    {{0x1f, 0x8b}, "gzip", "zcat"},
+    {{0x28, 0xb5}, "zstd", "zstdcat"},
+    {{0xfd, 0x37}, "xz", "xzcat"},
+    {{'B', 'Z'}, "bzip2", "bzcat"},
+};
+
+Diagnostic unknown_format(std::string const& name, std::span<std::uint8_t const> bytes) {
+    if (bytes.size() < 4) return cannot_read(name, "truncated before it says its format");
+    for (Packed const& kind : packed)
+        if (std::equal(kind.begin.begin(), kind.begin.end(), bytes.begin()))
+            return cannot_read(name, fmt::format("it is compressed by {}", kind.name),
+                               {{fmt::format("{} FILE | tamis match -r -", kind.unpack), {}}});
+    return cannot_read(name, fmt::format("neither pcap nor pcapng begins with the bytes {:02x} "
+                                         "{:02x} {:02x} {:02x}",
+                                         bytes[0], bytes[1], bytes[2], bytes[3]));
+}
+
+Result<Format> recognise(InputBuffer& input, std::string const& name) {
+    auto pcap = Pcap::open(input);
+    if (!pcap) return fail(cannot_read(name, pcap.error().message, pcap.error().notes));
+    if (*pcap) return Format(**pcap);
+    auto pcapng = Pcapng::open(input);
+    if (!pcapng) return fail(cannot_read(name, pcapng.error().message));
+    if (*pcapng) return Format(std::move(**pcapng));
+    if (input.error() != 0) return fail(cannot_read(name, input.error()));
+    return fail(unknown_format(name, input.peek(4)));
 }
 
 }  // namespace
 
 struct CaptureReader::Handle {
+    Handle(std::string file, int descriptor) : name(std::move(file)), input(descriptor) {}
     std::string name;
-    pcap_t* pcap = nullptr;
-    Handle() = default;
-    Handle(Handle const&) = delete;
-    Handle& operator=(Handle const&) = delete;
-    ~Handle() {
-        if (pcap) pcap_close(pcap);
-    }
+    InputBuffer input;
+    Format format;
 };
 
 Result<CaptureReader> CaptureReader::open(std::string const& path) {
-    auto handle = std::make_shared<Handle>();
-    handle->name = shown_name(path, "standard input");
-    FILE* file = path == "-" ? stdin : std::fopen(path.c_str(), "rbe");
-    struct stat status {};
-    int error = file && fstat(fileno(file), &status) == 0 ? 0 : errno;
-    if (!error && S_ISDIR(status.st_mode)) error = EISDIR;
-    if (error) {
-        if (file && file != stdin) std::fclose(file);
-        auto diagnostic = system_error("cannot read " + handle->name, error);
-        diagnostic.fault = Fault::input;  // the user named the file
-        return fail(std::move(diagnostic));
-    }
-    std::array<char, PCAP_ERRBUF_SIZE> words{};
-    handle->pcap =
-        pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_NANO, words.data());
-    if (!handle->pcap) {
-        if (file != stdin) std::fclose(file);
-        return fail(cannot_read(handle->name, words.data()));
-    }
+    std::string const shown = shown_name(path, "standard input");
+    int const descriptor = path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return fail(cannot_read(shown, errno));
+    auto handle = std::make_shared<Handle>(path == "-" ? "<stdin>" : path, descriptor);
+    auto format = recognise(handle->input, shown);
+    if (!format) return fail(format.error());
+    handle->format = std::move(*format);
     return CaptureReader(std::move(handle));
 }
 
-int CaptureReader::link_type() const { return pcap_datalink(handle_->pcap); }
+int CaptureReader::link_type() const {
+    return std::visit([](auto const& format) { return format.link_type(); }, handle_->format);
+}
 
-std::uint32_t CaptureReader::snaplen() const {
-    return static_cast<std::uint32_t>(pcap_snapshot(handle_->pcap));
+bool CaptureReader::is_pcapng() const { return std::holds_alternative<Pcapng>(handle_->format); }
+
+Result<std::optional<Item>> CaptureReader::next_item() {
+    InputBuffer& input = handle_->input;
+    auto item = std::visit([&](auto& format) { return format.next(input); }, handle_->format);
+    bool const ended = !item || !*item;
+    if (ended && input.error() != 0) return fail(system_error("cannot read on", input.error()));
+    return item;
 }
 
 Result<std::optional<Record>> CaptureReader::next() {
-    pcap_pkthdr* header = nullptr;
-    u_char const* bytes = nullptr;
-    int const got = pcap_next_ex(handle_->pcap, &header, &bytes);
-    if (got == PCAP_ERROR_BREAK) return std::nullopt;  // the end of the file
-    if (got != 1) return fail(cannot_read(handle_->name, pcap_geterr(handle_->pcap)));
-    return Record{.seconds = header->ts.tv_sec,
-                  .nanoseconds = static_cast<std::uint32_t>(header->ts.tv_usec),
-                  .length = header->len,
-                  .bytes = {bytes, header->caplen}};
+    for (;;) {
+        auto const item = next_item();
+        if (!item) return fail(item.error());
+        if (!*item) return std::nullopt;
+        if ((*item)->packet) return (*item)->packet;
+    }
 }
 
-// Packets gather in one buffer that is written before a packet would not fit: the file grows by
-// whole packets only.
+Source CaptureReader::where() const {
+    return {fmt::format("{}:{}", escape(handle_->name), offset()), ""};
+}
+
+std::uint64_t CaptureReader::offset() const { return handle_->input.offset(); }
+
+std::uint64_t CaptureReader::size() const { return handle_->input.size(); }
+
+void CaptureReader::on_read(std::function<void(bool)> call) {
+    handle_->input.on_read(std::move(call));
+}
+
 struct CaptureWriter::Handle {
-    static constexpr std::size_t buffer_size = std::size_t{1} << 18;
+    std::unique_ptr<OutputFile> file;
+    std::optional<Pcap> format;        // of what is written; none: pcapng
+    void const* section_of = nullptr;  // the pcap whose packets the last section holds
+    std::vector<std::uint8_t> piece;   // that is put together
 
-    std::string name;
-    pcap_dumper_t* dumper = nullptr;
-    std::size_t pending = 0;  // bytes in the buffer
-    std::array<char, buffer_size> buffer;
-
-    Handle() = default;
-    Handle(Handle const&) = delete;
-    Handle& operator=(Handle const&) = delete;
-    ~Handle() {
-        if (dumper) pcap_dump_close(dumper);
-    }
-    Result<void> flush() {
-        pending = 0;
-        errno = 0;
-        if (std::fflush(pcap_dump_file(dumper)) != 0 || std::ferror(pcap_dump_file(dumper)))
-            return fail(cannot_write(name, errno ? errno : EIO));
-        return {};
+    Result<void> write_piece() {
+        auto written = file->write(piece);
+        piece.clear();
+        return written;
     }
 };
 
-Result<CaptureWriter> CaptureWriter::create(std::string const& path, CaptureReader const& like) {
-    return create(path, like.handle_->pcap);
-}
-
 Result<CaptureWriter> CaptureWriter::create(std::string const& path, int link_type,
                                             std::uint32_t snaplen) {
-    std::unique_ptr<pcap_t, void (*)(pcap_t*)> const source(
-        pcap_open_dead_with_tstamp_precision(link_type, static_cast<int>(snaplen),
-                                             PCAP_TSTAMP_PRECISION_NANO),
-        &pcap_close);
-    if (!source) return fail(cannot_write(shown_name(path, "standard output"), ENOMEM));
-    return create(path, source.get());
+    auto file = OutputFile::create(path);
+    if (!file) return fail(file.error());
+    auto handle = std::make_shared<Handle>();
+    handle->file = std::move(*file);
+    handle->format = Pcap::create(link_type, snaplen);
+    if (auto written = handle->file->write(handle->format->header()); !written)
+        return fail(written.error());
+    return CaptureWriter(std::move(handle));
 }
 
-// `pcap` is a pcap_t, which the header does not know.
-Result<CaptureWriter> CaptureWriter::create(std::string const& path, void* pcap) {
+namespace {
+
+bool same_file(int descriptor, std::string const& path) {
+    struct stat first {
+    }, second{};
+    return fstat(descriptor, &first) == 0 && stat(path.c_str(), &second) == 0 &&
+           S_ISREG(first.st_mode) && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+}  // namespace
+
+Result<CaptureWriter> CaptureWriter::create(std::string const& path,
+                                            std::span<CaptureReader const> sources) {
+    assert(!sources.empty());
+    std::optional<Pcap> format;
+    if (auto const* first = std::get_if<Pcap>(&sources[0].handle_->format)) format = *first;
+    for (CaptureReader const& source : sources) {
+        if (path != "-" && same_file(source.handle_->input.descriptor(), path))
+            return fail({fmt::format("{} is the capture that is read", shown_name(path, "")),
+                         std::nullopt,
+                         {{"write to another file", std::nullopt}}});
+        auto const* const pcap = std::get_if<Pcap>(&source.handle_->format);
+        if (!pcap || !format || !format->same_kind(*pcap))
+            format.reset();
+        else  // of all, the most that a packet can have
+            format->set_snaplen(std::max(format->snaplen(), pcap->snaplen()));
+    }
+    auto file = OutputFile::create(path);
+    if (!file) return fail(file.error());
     auto handle = std::make_shared<Handle>();
-    handle->name = shown_name(path, "standard output");
-    auto* const source = static_cast<pcap_t*>(pcap);
-
-    struct stat from {
-    }, to{};
-    FILE* const read = pcap_file(source);
-    if (path != "-" && read && fstat(fileno(read), &from) == 0 && stat(path.c_str(), &to) == 0 &&
-        S_ISREG(to.st_mode) && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
-        return fail({.message = handle->name + " is the file being read",
-                     .span = {},
-                     .notes = {},
-                     .fault = Fault::input});
-
-    // A stream of our own even for standard output: its buffer must be set before its first byte.
-    int const fd = path == "-"
-                       ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
-                       : ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    FILE* const file = fd < 0 ? nullptr : fdopen(fd, "wb");
-    if (!file) {
-        int const error = errno;
-        if (fd >= 0) ::close(fd);
-        return fail(cannot_write(handle->name, error));
-    }
-    std::setvbuf(file, handle->buffer.data(), _IOFBF, handle->buffer.size());
-    handle->dumper = pcap_dump_fopen(source, file);
-    if (!handle->dumper) {
-        // A link type that pcap cannot name; the stream is still ours.
-        std::fclose(file);
-        return fail({.message = fmt::format("cannot write {}: {}", handle->name,
-                                            escape(pcap_geterr(source))),
-                     .span = {},
-                     .notes = {},
-                     .fault = Fault::system});
-    }
-    handle->pending = sizeof(pcap_file_header);
+    handle->file = std::move(*file);
+    handle->format = format;
+    if (format)
+        if (auto written = handle->file->write(format->header()); !written)
+            return fail(written.error());
     return CaptureWriter(std::move(handle));
 }
 
 Result<void> CaptureWriter::write(Record const& record) {
-    assert(handle_->dumper && "not after close()");
-    constexpr std::size_t record_header = 16;
-    std::size_t const size = record_header + record.bytes.size();
-    if (handle_->pending + size > Handle::buffer_size)
-        if (auto flushed = handle_->flush(); !flushed) return flushed;
-    handle_->pending += size;
-
-    pcap_pkthdr header{};
-    header.ts.tv_sec = record.seconds;
-    header.ts.tv_usec = record.nanoseconds;
-    header.caplen = static_cast<bpf_u_int32>(record.bytes.size());
-    header.len = record.length;
-    errno = 0;
-    pcap_dump(reinterpret_cast<u_char*>(handle_->dumper), &header, record.bytes.data());
-    if (std::ferror(pcap_dump_file(handle_->dumper)))
-        return fail(cannot_write(handle_->name, errno ? errno : EIO));
-    return {};
+    assert(handle_->format && "what has no format of its own copies");
+    handle_->format->append(record, handle_->piece);
+    return handle_->write_piece();
 }
 
-Result<void> CaptureWriter::flush() { return handle_->flush(); }
-
-Result<void> CaptureWriter::close() {
-    if (!handle_->dumper) return {};
-    auto flushed = handle_->flush();
-    pcap_dump_close(std::exchange(handle_->dumper, nullptr));
-    return flushed;
+Result<void> CaptureWriter::copy(CaptureReader const& source, Item const& item) {
+    auto const* const pcap = std::get_if<Pcap>(&source.handle_->format);
+    if (handle_->format || !pcap) return handle_->file->write(item.raw);
+    if (std::exchange(handle_->section_of, pcap) != pcap)
+        Pcapng::append_section(pcap->link_type(), pcap->snaplen(), pcap->in_nanoseconds(),
+                               handle_->piece);
+    if (item.packet) Pcapng::append(*item.packet, pcap->in_nanoseconds(), handle_->piece);
+    return handle_->write_piece();
 }
+
+Result<void> CaptureWriter::flush() { return handle_->file->flush(); }
+
+Result<void> CaptureWriter::close() { return flush(); }
 
 }  // namespace tamis::runtime

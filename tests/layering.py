@@ -24,7 +24,7 @@ LIBRARIES = [
     (r"bpf/btf\.h", r"(backend/btf\.cpp|tests/backend/.*|runtime/.*|verify/.*)"),
     (r"bpf/", r"(runtime/.*|verify/.*|tests/.*|fuzz/.*)"),
     (r"cap-ng\.h", r"runtime/privilege\.cpp"),
-    (r"pcap", r"(runtime/capture_file\.cpp|tests/.*|bench/.*)"),
+    (r"pcap", r"(tests|bench)/.*"),
     (r"z3", r"verify/solver_z3\.cpp"),
     (r"CLI/", r"cli/.*"),
     (r"nlohmann/", r"(cli|tests)/.*"),

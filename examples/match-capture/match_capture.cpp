@@ -36,8 +36,10 @@ int main(int argc, char** argv) {
 
     for (unsigned number = 1;; ++number) {
         auto const record = reader->next();
-        if (!record) return complain(record.error(), {argv[1], ""});
+        if (!record) return complain(record.error(), reader->where());
         if (!*record) return 0;
+        // A pcapng file can have interfaces of several types; tamis match compiles for each.
+        if ((*record)->link_type != reader->link_type()) continue;
         runtime::Packet const packet{.bytes = (*record)->bytes,
                                      .length = (*record)->length,
                                      .ancillary = {},

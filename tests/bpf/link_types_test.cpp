@@ -1,6 +1,9 @@
 // The table of link types beside libpcap's.
 #include "bpf/link_types.h"
 
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -39,6 +42,28 @@ TEST(LinkTypes, AreFoundByWhatTcpdumpTakes) {
     EXPECT_EQ(find_link_type(""), nullptr);
     EXPECT_EQ(find_link_type("-1"), nullptr);
     EXPECT_EQ(find_link_type("99999999999"), nullptr);
+}
+
+// libpcap tells the number only in the header of a file.
+TEST(LinkTypes, HaveTheNumbersOfFilesThatLibpcapGivesThem) {
+    for (LinkType const& type : link_types()) {
+        char* bytes = nullptr;
+        std::size_t size = 0;
+        std::FILE* const stream = open_memstream(&bytes, &size);
+        pcap_t* const handle = pcap_open_dead(type.number, 65535);
+        pcap_dumper_t* const dumper = pcap_dump_fopen(handle, stream);
+        if (dumper) {
+            pcap_dump_close(dumper);
+            std::uint32_t number = 0;
+            std::memcpy(&number, bytes + 20, sizeof number);
+            EXPECT_EQ(number_in_file(type.number), number) << type.name;
+            EXPECT_EQ(link_type_of_file(number), type.number) << type.name;
+        } else {
+            std::fclose(stream);  // no file can have it
+        }
+        pcap_close(handle);
+        std::free(bytes);
+    }
 }
 
 }  // namespace

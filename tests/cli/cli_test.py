@@ -4,44 +4,13 @@ at all.  Usage: cli_test.py PATH-OF-TAMIS PATH-OF-A-CAPTURE"""
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
-TAMIS, CAPTURE = (os.path.abspath(path) for path in sys.argv[1:3])
-
-
-def tamis(*args, **kwargs):
-    return subprocess.run([TAMIS, *args], capture_output=True, timeout=60, **kwargs)
-
-
-class Base(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-
-    def path(self, name, content=None):
-        path = os.path.join(self.folder.name, name)
-        if content is not None:
-            with open(path, "wb") as file:
-                file.write(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    def fails(self, code, pattern, *args, **kwargs):
-        result = tamis(*args, **kwargs)
-        self.assertEqual(result.returncode, code, (args, result.stderr))
-        self.assertRegex(result.stderr.decode(), pattern)
-        self.assertEqual(result.stdout, b"")
-        return result.stderr.decode()
-
-    def works(self, *args, **kwargs):
-        result = tamis(*args, **kwargs)
-        self.assertEqual(result.returncode, 0, (args, result.stderr))
-        return result.stdout.decode()
+from cli_base import CAPTURE, TAMIS, Base, tamis
 
 
 class Usage(Base):
@@ -192,55 +161,6 @@ class Output(Base):
         lines = [json.loads(line) for line in self.works("match", "--json", "-r", CAPTURE, "ip").splitlines()]
         self.assertEqual({line["kind"] for line in lines}, {"packet", "match"})
         self.assertEqual(lines[-1]["matched"], len(lines) - 1)
-
-
-class Match(Base):
-    def test_engines_agree(self):
-        for expression in ("tcp port 80", "udp", "icmp or arp", "ip6", "ip[0] & 0xf > 5", "len > 200", "ether[5] & 1 = 0"):
-            # To the kernel, the captured part of a packet is all of it.
-            engines = ("classic", "ebpf") if "len" in expression else ("classic", "ebpf", "kernel")
-            counts = {engine: tamis("match", "-r", CAPTURE, "--engine", engine, "--count", expression).stdout
-                      for engine in engines}
-            self.assertEqual(len(set(counts.values())), 1, (expression, counts))
-
-    def test_tcpdump_agrees(self):
-        if not shutil.which("tcpdump"):
-            self.skipTest("tcpdump is not installed")
-        for expression in ("tcp port 80", "udp port 53", "icmp", "arp", "ip6", "host 10.0.0.1", "not tcp", "less 100"):
-            theirs, ours = self.path("theirs.pcap"), self.path("ours.pcap")
-            subprocess.run(["tcpdump", "-O", "-r", CAPTURE, "-w", theirs, expression], capture_output=True, check=True)
-            tamis("match", "-r", CAPTURE, "-w", ours, expression)
-            number = lambda path: tamis("match", "-r", path, "--count").stdout
-            self.assertEqual(number(ours), number(theirs), expression)
-
-    def test_exit_codes_and_the_last_line(self):
-        result = tamis("match", "-r", CAPTURE, "ip")
-        self.assertEqual(result.returncode, 0)
-        self.assertRegex(result.stderr.decode(), r"^\d+ of \d+ packets matched\n$")
-        result = tamis("match", "-r", CAPTURE, "ip and ip6")
-        self.assertEqual((result.returncode, result.stdout), (1, b""))
-        self.fails(2, r"error", "match", "-r", "/nonexistent", "ip")
-        self.fails(2, r"error", "match", "-r", "/etc/passwd", "ip")
-
-    def test_verdicts_for_every_packet(self):
-        lines = tamis("match", "-r", CAPTURE, "--verdicts", "ip").stdout.decode().splitlines()
-        total = int(tamis("match", "-r", CAPTURE, "--count").stdout)
-        self.assertEqual(len(lines), total)
-        self.assertTrue(all(re.fullmatch(r"\d+ (0|262144)", line) for line in lines))
-
-    def test_limit_and_self_overwrite(self):
-        self.assertEqual(len(self.works("match", "-r", CAPTURE, "-c", "2", "ip").splitlines()), 2)
-        copy = self.path("copy.pcap")
-        shutil.copy(CAPTURE, copy)
-        self.fails(2, r"the capture that is read", "match", "-r", copy, "-w", copy, "ip")
-        self.assertEqual(os.path.getsize(copy), os.path.getsize(CAPTURE))
-
-    def test_a_cut_file(self):
-        with open(CAPTURE, "rb") as file:
-            cut = self.path("cut.pcap", file.read()[:-7])
-        result = tamis("match", "-r", cut, "--count")
-        self.assertEqual(result.returncode, 2)
-        self.assertRegex(result.stderr.decode(), r"error: .*truncated")
 
 
 class VlanOffload(Base):
