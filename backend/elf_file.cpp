@@ -62,11 +62,18 @@ std::uint32_t ElfFile::add_string(std::uint16_t table, std::string_view text) {
     return at;
 }
 
-std::uint16_t ElfFile::add(std::string_view name, Elf64_Shdr const& header, Bytes bytes) {
+std::uint16_t ElfFile::add(std::string_view name, SectionHeader const& header, Bytes bytes) {
     auto const index = static_cast<std::uint16_t>(sections.size());
-    sections.push_back({std::string(name), header, std::move(bytes)});
+    sections.push_back({std::string(name), {}, std::move(bytes)});
     if (names == 0) names = index;
-    sections[index].header.sh_name = add_string(names, name);
+    Elf64_Shdr& out = sections[index].header;
+    out.sh_type = header.type;
+    out.sh_flags = header.flags;
+    out.sh_link = header.link;
+    out.sh_info = header.info;
+    out.sh_addralign = header.align;
+    out.sh_entsize = header.entry_size;
+    out.sh_name = add_string(names, name);
     return index;
 }
 

@@ -23,6 +23,14 @@ struct ElfSection {
     Bytes bytes;          // symbols and relocations as the structs of <elf.h>
 };
 
+// What a new section says of itself; its name, place and size follow from the rest.
+struct SectionHeader {
+    std::uint32_t type = SHT_NULL;
+    std::uint64_t flags = 0;
+    std::uint32_t link = 0, info = 0;
+    std::uint64_t align = 1, entry_size = 0;
+};
+
 // Section i of the file is sections[i]; 0 is none.
 struct ElfFile {
     std::vector<ElfSection> sections;
@@ -32,7 +40,7 @@ struct ElfFile {
     // Puts a text into a table of strings and returns its offset.
     std::uint32_t add_string(std::uint16_t table, std::string_view text);
     // Adds a section and returns its index.  The first one holds the names, its own too.
-    std::uint16_t add(std::string_view name, Elf64_Shdr const& header, Bytes bytes);
+    std::uint16_t add(std::string_view name, SectionHeader const& header, Bytes bytes);
 };
 
 // Elements of a section, as structs of their own.

@@ -243,7 +243,7 @@ struct Variable {
 class ObjectWriter {
   public:
     explicit ObjectWriter(Contents const& contents) : contents_(contents), symbols_(elf_) {
-        string_table_ = elf_.add(".strtab", {.sh_type = SHT_STRTAB, .sh_addralign = 1}, {});
+        string_table_ = elf_.add(".strtab", {.type = SHT_STRTAB, .align = 1}, {});
     }
 
     Result<Bytes> write(std::string_view entry_section, std::vector<Settings> const& configs,
@@ -284,17 +284,16 @@ class ObjectWriter {
     };
 
     std::uint16_t code_section(std::string_view name, Code const& code) {
-        return elf_.add(
-            name,
-            {.sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC | SHF_EXECINSTR, .sh_addralign = 8},
-            encoded(code.insns));
+        return elf_.add(name,
+                        {.type = SHT_PROGBITS, .flags = SHF_ALLOC | SHF_EXECINSTR, .align = 8},
+                        encoded(code.insns));
     }
     // Nothing where there are no contents.
     Data data_section(std::string_view name, std::uint64_t align, std::vector<Variable> variables,
                       Bytes contents) {
         if (contents.empty()) return {};
-        Elf64_Shdr const header{
-            .sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC | SHF_WRITE, .sh_addralign = align};
+        SectionHeader const header{
+            .type = SHT_PROGBITS, .flags = SHF_ALLOC | SHF_WRITE, .align = align};
         return {elf_.add(name, header, std::move(contents)), std::move(variables)};
     }
     // Variables that matter by their types only.
@@ -304,7 +303,7 @@ class ObjectWriter {
         return data_section(name, 8, variables, Bytes(size));
     }
     void type_section(std::string_view name, Bytes contents) {
-        elf_.add(name, {.sh_type = SHT_PROGBITS, .sh_addralign = 4}, std::move(contents));
+        elf_.add(name, {.type = SHT_PROGBITS, .align = 4}, std::move(contents));
     }
     void add_variables(Data const& data) {
         std::uint64_t offset = 0;
@@ -316,22 +315,22 @@ class ObjectWriter {
     // The symbol table, and the relocations of both code sections.
     void write_tables(std::string_view entry_section) {
         std::uint16_t const symbols = elf_.add(".symtab",
-                                               {.sh_type = SHT_SYMTAB,
-                                                .sh_link = string_table_,
-                                                .sh_info = symbols_.locals(),
-                                                .sh_addralign = 8,
-                                                .sh_entsize = sizeof(Elf64_Sym)},
+                                               {.type = SHT_SYMTAB,
+                                                .link = string_table_,
+                                                .info = symbols_.locals(),
+                                                .align = 8,
+                                                .entry_size = sizeof(Elf64_Sym)},
                                                bytes_of(symbols_.all()));
         auto const add = [&](std::string const& name, Code const& code, std::uint16_t target) {
             auto const list = relocations(code, targets_);
             if (list.empty()) return;
             elf_.add(name,
-                     {.sh_type = SHT_REL,
-                      .sh_flags = SHF_INFO_LINK,
-                      .sh_link = symbols,
-                      .sh_info = target,
-                      .sh_addralign = 8,
-                      .sh_entsize = sizeof(Elf64_Rel)},
+                     {.type = SHT_REL,
+                      .flags = SHF_INFO_LINK,
+                      .link = symbols,
+                      .info = target,
+                      .align = 8,
+                      .entry_size = sizeof(Elf64_Rel)},
                      bytes_of(std::span(list)));
         };
         add(".rel.text", contents_.text, text_);
