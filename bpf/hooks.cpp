@@ -88,7 +88,7 @@ constexpr HookRow netfilter_row(Hook hook, std::string_view name) {
             .access = Access::dynptr, .start = Start::network, .vlan = VlanTag::none, .context = "bpf_nf_ctx",
             .fields = nf_ctx, .metadata = {}, .linear = false, .flags = 0,
             .softirq_only = false, .actions = netfilter_actions, .match = "accept", .no_match = "accept",
-            .lifetime = Lifetime::link, .capabilities = "CAP_BPF and CAP_NET_ADMIN", .since = "6.5"};
+            .lifetime = Lifetime::link, .capabilities = pointers_need, .since = "6.5"};
 }
 
 constexpr auto link = Lifetime::link, sticky = Lifetime::sticky;

@@ -266,7 +266,7 @@ Result<translator::Options> resolve(AttachOptions& o) {
     // Within a group a program's value is the number of the member that gets the packet.
     if (o.where.use != runtime::SocketUse::filter)
         o.input.snaplen = options->match.argument == 0 ? 1 : options->match.argument;
-    if (auto const checked = runtime::check(row(options->hook), o.where, !o.pin.empty()); !checked)
+    if (auto const checked = runtime::check(row(options->hook), o.where, o.pin); !checked)
         return fail(checked.error());
     if (!o.pin.empty()) options->name = runtime::program_name(o.pin);
     return options;

@@ -467,17 +467,17 @@ class NamespaceVisit {
 
 }  // namespace
 
-Result<void> check(HookRow const& hook, Where const& where, bool stays) {
+Result<void> check(HookRow const& hook, Where const& where, std::string const& pin) {
     auto const kind = choose(hook, where);
     if (!kind) return fail(kind.error());
-    if ((*kind)->lifetime == Lifetime::sticky && !stays)
+    if ((*kind)->lifetime == Lifetime::sticky && pin.empty())
         return fail(
             wrong(fmt::format("what is attached here ({}) stays when tamis ends", (*kind)->name),
                   "give it a name to find it by, with --pin NAME"));
-    if ((*kind)->lifetime == Lifetime::fd && stays)
+    if ((*kind)->lifetime == Lifetime::fd && !pin.empty())
         return fail(wrong("a socket of our own ends with us: it cannot be pinned",
                           "leave --pin out, or name another process's socket"));
-    return {};
+    return pin.empty() ? Result<void>() : check_pin_name(pin);
 }
 
 std::string program_name(std::string const& pin) {
@@ -487,7 +487,7 @@ std::string program_name(std::string const& pin) {
 }
 
 Result<Attached> attach(HookRow const& hook, Program const& program, Where const& where) {
-    if (auto const good = check(hook, where, false); !good) return fail(good.error());
+    if (auto const good = check(hook, where, {}); !good) return fail(good.error());
     return (*choose(hook, where))->attach(hook, program, where);
 }
 
@@ -499,7 +499,7 @@ Result<void> Attached::end() {
 
 Result<Attached> attach_pinned(HookRow const& hook, Program const& program, Where const& where,
                                std::string const& name, Facts about) {
-    if (auto const good = check(hook, where, true); !good) return fail(good.error());
+    if (auto const good = check(hook, where, name); !good) return fail(good.error());
     Kind const& kind = **choose(hook, where);
     auto pin = Pin::create(name);
     if (!pin) return fail(pin.error());

@@ -66,8 +66,9 @@ struct Attached {
 
 // Before anything is compiled: a target that is missing, or one that the hook does not take, is an
 // error that names the option.
-// So is what would stay behind (Lifetime::sticky) unless it shall, and the other way round.
-Result<void> check(HookRow const& hook, Where const& where, bool stays);
+// So is what would stay behind (Lifetime::sticky) without a name to pin it under, and the other way
+// round.
+Result<void> check(HookRow const& hook, Where const& where, std::string const& pin);
 // The name of the program that stays: `tamis_NAME`, as far as 15 characters go.
 std::string program_name(std::string const& pin);
 

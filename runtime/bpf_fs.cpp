@@ -1,10 +1,12 @@
 #include "runtime/bpf_fs.h"
 
 #include <cerrno>
+#include <fstream>
 
 #include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 namespace tamis::runtime {
@@ -28,12 +30,15 @@ Result<void> mount_bpf_fs() {
 }
 
 bool bpf_fs_is_private() {
-    struct stat ours {
-    }, theirs{};
-    std::string const first = std::string("/proc/1/root") + bpf_fs_path;
-    // Every instance of the file system is a device of its own.
-    return stat(bpf_fs_path, &ours) == 0 && stat(first.c_str(), &theirs) == 0 &&
-           ours.st_dev != theirs.st_dev;
+    struct stat ours {};
+    std::ifstream mounts("/proc/1/mountinfo");
+    if (!mounts || stat(bpf_fs_path, &ours) != 0) return false;
+    // `24 27 0:40 / /sys/fs/bpf rw,relatime - bpf bpf rw`: every instance is a device of its own.
+    std::string const device = std::to_string(major(ours.st_dev)) + ":" +
+                               std::to_string(minor(ours.st_dev)) + " / " + bpf_fs_path + " ";
+    for (std::string line; std::getline(mounts, line);)
+        if (line.find(device) != line.npos) return false;
+    return true;
 }
 
 }  // namespace tamis::runtime

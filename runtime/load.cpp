@@ -57,6 +57,7 @@ Diagnostic refusal(int error, std::string_view log, std::string_view words, Hook
         .fault = Fault::system};
     bool const privileged_only = log.find("prohibited for !root") != log.npos ||
                                  log.find("pointer arithmetic") != log.npos ||
+                                 log.find("invalid read from stack") != log.npos ||
                                  log.find("pointer -= pointer prohibited") != log.npos;
     if ((error == EACCES || error == EPERM) && privileged_only)
         diagnostic.notes.push_back(
@@ -122,7 +123,7 @@ Result<LoadedProgram> LoadedProgram::load(std::span<std::byte const> object, Hoo
     bpf_program__set_expected_attach_type(handle->program,
                                           static_cast<bpf_attach_type>(hook.attach_type));
     bpf_program__set_flags(handle->program, bpf_program__flags(handle->program) | hook.flags |
-                                               (device != 0 ? xdp_dev_bound_only : 0));
+                                                (device != 0 ? xdp_dev_bound_only : 0));
     if (device != 0) bpf_program__set_ifindex(handle->program, device);
 
     // libbpf asks for the log only after a failure, so that no page of this is touched otherwise;

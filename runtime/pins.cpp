@@ -28,14 +28,6 @@ bool is_name(std::string_view text) {
     });
 }
 
-// Names are checked where they enter, so that no `..` gets into a path.
-Result<void> check_name(std::string const& name) {
-    if (is_name(name)) return {};
-    return fail({fmt::format("'{}' is no name to pin under", escape(name)),
-                 std::nullopt,
-                 {{"a name is 1 to 64 letters, digits, '_' and '-'", std::nullopt}}});
-}
-
 Diagnostic cannot(std::string_view what, std::string const& path, int error) {
     auto out = system_error(fmt::format("cannot {} '{}'", what, escape(path)), error);
     if (error == EPERM || error == EACCES)
@@ -126,13 +118,20 @@ std::string_view fact(Facts const& facts, std::string_view key) {
     return {};
 }
 
+Result<void> check_pin_name(std::string const& name) {
+    if (is_name(name)) return {};
+    return fail({fmt::format("'{}' is no name to pin under", escape(name)),
+                 std::nullopt,
+                 {{"a name is 1 to 64 letters, digits, '_' and '-'", std::nullopt}}});
+}
+
 Result<Pin> Pin::create(std::string const& name) {
-    if (auto good = check_name(name); !good) return fail(good.error());
+    if (auto good = check_pin_name(name); !good) return fail(good.error());
     if (auto mounted = mount_bpf_fs(); !mounted) return fail(mounted.error());
     if (auto made = make_folder(root(), true); !made) return fail(made.error());
     std::string folder = root() + "/" + name;
     if (auto made = make_folder(folder, false); !made) {
-        if (!fs::exists(folder)) return fail(made.error());
+        if (access(folder.c_str(), F_OK) != 0) return fail(made.error());
         return fail({fmt::format("there is something pinned as '{}' already", name),
                      std::nullopt,
                      {{fmt::format("`tamis list` shows it, `tamis detach {}` ends it", name),
@@ -163,7 +162,9 @@ Result<void> Pin::describe(Facts const& about) {
     return add("about", map.get());
 }
 
-bool Pinned::has(std::string const& file) const { return fs::exists(folder + "/" + file); }
+bool Pinned::has(std::string const& file) const {
+    return access((folder + "/" + file).c_str(), F_OK) == 0;
+}
 
 Result<Fd> Pinned::open(std::string const& file) const {
     std::string const path = folder + "/" + file;
@@ -210,7 +211,7 @@ Result<std::vector<Pinned>> all_pinned() {
 }
 
 Result<Pinned> find_pinned(std::string const& name) {
-    if (auto good = check_name(name); !good) return fail(good.error());
+    if (auto good = check_pin_name(name); !good) return fail(good.error());
     auto all = all_pinned();
     if (!all) return fail(all.error());
     std::string near;

@@ -27,11 +27,14 @@ using Facts = std::vector<std::pair<std::string, std::string>>;
 // Empty where there is none.
 std::string_view fact(Facts const& facts, std::string_view key);
 
+// A name is letters, digits, `_` and `-`, at most 64: no `..` gets into a path.
+Result<void> check_pin_name(std::string const& name);
+
 // A folder while it is filled.  It is removed with everything in it unless keep() was called.
 class Pin {
   public:
-    // Mounts the BPF file system where it is missing.  A name is letters, digits, `_` and `-`, at
-    // most 64; one that is taken is an error that says how to free it.
+    // Mounts the BPF file system where it is missing.  A name that is taken is an error that says
+    // how to free it.
     static Result<Pin> create(std::string const& name);
     Pin(Pin&& other) noexcept : folder_(std::exchange(other.folder_, {})) {}
     Pin& operator=(Pin&&) = delete;

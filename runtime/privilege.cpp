@@ -45,10 +45,12 @@ std::string missing_capabilities(std::string_view wanted) {
 
 void note_missing(Diagnostic& diagnostic, std::string_view wanted) {
     std::string const missing = missing_capabilities(wanted);
-    diagnostic.notes.push_back({missing.empty() || missing == wanted
-                                    ? fmt::format("this needs {}", wanted)
-                                    : fmt::format("this needs {}; {} is missing", wanted, missing),
-                                std::nullopt});
+    diagnostic.notes.push_back(
+        {missing.empty() || missing == wanted
+             ? fmt::format("this needs {}", wanted)
+             : fmt::format("this needs {}; {} missing", wanted,
+                           missing + (missing.find(' ') == missing.npos ? " is" : " are")),
+         std::nullopt});
 }
 
 Result<void> drop_capabilities(std::string_view keep) {

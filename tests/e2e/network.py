@@ -157,7 +157,7 @@ class Network(unittest.TestCase):
         process = subprocess.Popen(self.command(hook, expression, *options, side=side, interface=interface),
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
         self.addCleanup(end, process)
-        wait_for_line(process, rf"^attached {hook} \S+ \w+ id \d+$")
+        process.program = wait_for_line(process, rf"^attached {hook} \S+ \w+ id \d+$").split()[-1]
         return process
 
     def pin(self, name, hook, expression, *options, side="b", interface="vb"):
