@@ -17,6 +17,7 @@
 #include "runtime/kernel_features.h"
 #include "runtime/netns.h"
 #include "runtime/object_file.h"
+#include "runtime/program_types.h"
 #include "runtime/tracefs.h"
 
 namespace tamis::cli {
@@ -117,8 +118,8 @@ std::string type_name(MapPlan const& map) {
     return name.empty() ? fmt::format("type {}", map.type) : std::string(name);
 }
 
-std::string since(runtime::Release release) {
-    return fmt::format("{}.{}", release.major, release.minor);
+std::string_view type_name(runtime::SectionRow const& row) {
+    return runtime::program_type(row.prog_type).name;
 }
 
 std::string_view word_for(runtime::Refers to) {
@@ -167,8 +168,8 @@ std::string text_of(ProgramPlan const& program) {
     auto const* section = program.place.row;
     if (!section) return head + ": the section names no kind of program\n";
     std::string out = fmt::format("{}: {}, {} instructions, Linux {}\n    attached to: {}\n", head,
-                                  runtime::prog_type_name(section->prog_type), program.instructions,
-                                  since(section->since), target_of(program));
+                                  type_name(*section), program.instructions,
+                                  runtime::text_of(section->since), target_of(program));
     for (auto const& [what, times] : references(program))
         out += fmt::format("    refers to {}{}\n", what,
                            times == 1 ? "" : fmt::format(", {} times", times));
@@ -201,10 +202,10 @@ Json json_of(MapPlan const& map) {
 Json json_of(ProgramPlan const& program) {
     Json out = {{"name", program.name}, {"section", program.section}};
     auto const* section = program.place.row;
-    out["type"] = section ? Json(runtime::prog_type_name(section->prog_type)) : Json();
+    out["type"] = section ? Json(type_name(*section)) : Json();
     out["instructions"] = program.instructions;
     out["target"] = section ? Json(target_of(program)) : Json();
-    out["since"] = section ? Json(since(section->since)) : Json();
+    out["since"] = section ? Json(runtime::text_of(section->since)) : Json();
     std::string const missing = section ? runtime::missing(*section) : "";
     out["missing"] = missing.empty() ? Json() : Json(missing);
     Json refers = Json::array();
@@ -229,68 +230,50 @@ void show(LoadOptions const& o, Plan const& plan) {
     print_json(out);
 }
 
-// ---- What the programs call
+// ---- What the programs need
 
-std::string_view word_for(runtime::Support support) {
-    switch (support) {
-        case runtime::Support::yes:
-            return "yes";
-        case runtime::Support::no:
-            return "no";
-        case runtime::Support::unknown:
-            return "unknown";
+std::string_view word_for(runtime::Need::What what) {
+    switch (what) {
+        case runtime::Need::What::helper:
+            return "calls";
+        case runtime::Need::What::function:
+            return "calls kernel function";
+        case runtime::Need::What::read:
+            return "reads";
+        case runtime::Need::What::write:
+            return "writes";
     }
     return {};
 }
 
-struct Call {
-    std::string name;
-    bool helper;
-    runtime::Support here;  // for programs of this type
-};
-
-std::vector<Call> calls_of(ProgramPlan const& program) {
-    std::vector<Call> out;
-    for (std::uint32_t const number : program.helpers) {
-        auto const name = runtime::helper_name(number);
-        auto const here = program.place.row
-                              ? runtime::has_helper(program.place.row->prog_type, number)
-                              : runtime::Support::unknown;
-        out.push_back(
-            {name.empty() ? fmt::format("helper {}", number) : std::string(name), true, here});
-    }
-    for (runtime::Relocation const& r : program.relocations) {
-        auto const seen = [&](Call const& call) { return !call.helper && call.name == r.symbol; };
-        if (r.to != runtime::Refers::kernel_function || std::any_of(out.begin(), out.end(), seen))
-            continue;
-        out.push_back({r.symbol, false, runtime::has_kernel_function(r.symbol)});
-    }
-    return out;
+void show(LoadOptions const& o, ProgramPlan const& program, std::string_view type,
+          runtime::Need const& need) {
+    std::string const since = need.since ? runtime::text_of(*need.since) : "";
+    if (!o.json)
+        return print(fmt::format("    {:7} {:5} {} {}\n", word_for(need.here), since,
+                                 word_for(need.what), escape(need.name)));
+    Json line = object_of("need");
+    line["program"] = program.name;
+    line["type"] = type.empty() ? Json() : Json(type);
+    line["what"] = word_for(need.what);
+    line["name"] = need.name;
+    line["since"] = since.empty() ? Json() : Json(since);
+    line["here"] = word_for(need.here);
+    print_json(line);
 }
 
-// One line a function; nothing is loaded but what tries it.
+// A line per need; nothing is loaded but what tries it.
 Exit explain(LoadOptions const& o, Plan const& plan) {
     bool all = true;
     for (ProgramPlan const& program : plan.programs) {
         auto const* section = program.place.row;
-        std::string const type(section ? runtime::prog_type_name(section->prog_type) : "");
+        std::string_view const type = section ? type_name(*section) : "";
         if (!o.json)
             print(
                 fmt::format("program {} ({})\n", escape(program.name), type.empty() ? "?" : type));
-        for (Call const& call : calls_of(program)) {
-            all = all && call.here != runtime::Support::no;
-            if (o.json) {
-                Json line = object_of("call");
-                line["program"] = program.name;
-                line["type"] = type.empty() ? Json() : Json(type);
-                line["function"] = call.name;
-                line["helper"] = call.helper;
-                line["here"] = word_for(call.here);
-                print_json(line);
-            } else {
-                print(fmt::format("    {:7} {}{}\n", word_for(call.here),
-                                  call.helper ? "" : "kernel function ", escape(call.name)));
-            }
+        for (runtime::Need const& need : runtime::hold_against_kernel(program.needs, section)) {
+            all = all && need.here != runtime::Support::no;
+            show(o, program, type, need);
         }
     }
     return all ? Exit::success : Exit::nothing;
@@ -464,7 +447,8 @@ Exit load(std::vector<std::string> const& args) {
     app.add_flag("--dry-run", o.dry_run, "only show what would be loaded, and what it needs");
     app.add_flag(
         "--explain", o.explain,
-        "only show the kernel's functions that the programs call, and whether they may here");
+        "only show what the programs call, and read and write of their context: the first Linux "
+        "that has it, and whether this one does");
     app.add_flag("--no-attach", o.no_attach, "load, but do not attach");
     app.add_option("-i", t.interface, "the network interface")->type_name("IF");
     app.add_option("--netns", o.netns, "in this network namespace: a name, or a process ID")

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "runtime/elf_functions.h"
 #include "runtime/elf_sections.h"
 #include "runtime/kernel.h"
 #include "runtime/libbpf_words.h"
@@ -35,25 +36,6 @@ std::string function_at(std::span<ElfSymbol const> symbols, std::size_t section,
             offset - symbol.entry.st_value < symbol.entry.st_size)
             return symbol.name;
     return {};
-}
-
-// Calls whose source register is 0 are those of helpers, by number.
-std::vector<HelperCall> helper_calls(std::span<ElfSection const> sections,
-                                     std::span<ElfSymbol const> symbols) {
-    constexpr std::size_t insn_size = 8, immediate = 4;
-    std::vector<HelperCall> out;
-    for (std::size_t index = 0; index < sections.size(); ++index) {
-        ElfSection const& code = sections[index];
-        if ((code.header.sh_flags & SHF_EXECINSTR) == 0) continue;
-        for (std::size_t at = 0; at + insn_size <= code.bytes.size(); at += insn_size) {
-            if (code.bytes[at] != std::byte{call} || (code.bytes[at + 1] >> 4) != std::byte{0})
-                continue;
-            std::uint32_t number = 0;
-            std::memcpy(&number, code.bytes.data() + at + immediate, sizeof number);
-            out.push_back({code.name, function_at(symbols, index, at), number});
-        }
-    }
-    return out;
 }
 
 Relocation relocation(ElfSection const& code, GElf_Rel const& entry,
@@ -79,16 +61,9 @@ Relocation relocation(ElfSection const& code, GElf_Rel const& entry,
 std::vector<Relocation> relocations_of(std::span<ElfSection const> sections,
                                        std::span<ElfSymbol const> symbols) {
     std::vector<Relocation> out;
-    for (ElfSection const& section : sections) {
-        if (section.header.sh_type != SHT_REL || section.header.sh_info >= sections.size())
-            continue;
-        ElfSection const& code = sections[section.header.sh_info];
-        Elf_Data* data = elf_getdata(section.scn, nullptr);
-        if ((code.header.sh_flags & SHF_EXECINSTR) == 0 || !data) continue;
-        GElf_Rel entry;
-        for (int i = 0; gelf_getrel(data, i, &entry); ++i)
-            out.push_back(relocation(code, entry, sections, symbols));
-    }
+    each_relocation(sections, [&](ElfSection const& code, GElf_Rel const& entry) {
+        out.push_back(relocation(code, entry, sections, symbols));
+    });
     return out;
 }
 
@@ -324,7 +299,7 @@ Result<ElfObject> read_elf(std::span<std::byte const> file) {
     auto const symbols = symbols_of(elf.get(), *sections);
     auto maps = legacy_maps(*sections, symbols);
     if (!maps) return fail(maps.error());
-    return ElfObject{relocations_of(*sections, symbols), helper_calls(*sections, symbols),
+    return ElfObject{relocations_of(*sections, symbols), functions_of(*sections, symbols),
                      std::move(*maps)};
 }
 

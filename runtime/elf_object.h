@@ -1,5 +1,5 @@
-// What an eBPF object says that libbpf does not tell: its relocations, and maps of the old era.
-// The bytes are not trusted: a broken file is an error.
+// What an eBPF object says that libbpf does not tell: its functions and relocations, and maps of
+// the old era. The bytes are not trusted: a broken file is an error.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bpf/ebpf.h"
 #include "bpf/result.h"
 
 namespace tamis::runtime {
@@ -31,15 +32,23 @@ struct LegacyMap {
     bool operator==(LegacyMap const&) const = default;
 };
 
-struct HelperCall {
-    std::string section, function;  // where
-    std::uint32_t helper;           // its number
+// A function of a section with code.
+struct Function {
+    std::string section, name;
+    std::uint64_t begin;  // in the section, in bytes
+    std::vector<ebpf::Insn> code;
+    // Other functions of the object that it calls, or hands to a helper that will.
+    struct Reference {
+        std::size_t insn;      // in `code`
+        std::size_t function;  // in ElfObject::functions
+    };
+    std::vector<Reference> references;
 };
 
 struct ElfObject {
     std::vector<Relocation> relocations;  // of sections with code, in their order
-    std::vector<HelperCall> calls;        // likewise
-    std::vector<LegacyMap> legacy_maps;   // by offset
+    std::vector<Function> functions;
+    std::vector<LegacyMap> legacy_maps;  // by offset
 };
 
 // An error, the input's fault, for what is no 64-bit little-endian relocatable ELF file for BPF.

@@ -72,6 +72,19 @@ std::vector<ElfSymbol> symbols_of(Elf* elf, std::span<ElfSection const> sections
     return out;
 }
 
+void each_relocation(std::span<ElfSection const> sections,
+                     std::function<void(ElfSection const&, GElf_Rel const&)> const& sink) {
+    for (ElfSection const& section : sections) {
+        if (section.header.sh_type != SHT_REL || section.header.sh_info >= sections.size())
+            continue;
+        ElfSection const& code = sections[section.header.sh_info];
+        Elf_Data* data = elf_getdata(section.scn, nullptr);
+        if ((code.header.sh_flags & SHF_EXECINSTR) == 0 || !data) continue;
+        GElf_Rel entry;
+        for (int i = 0; gelf_getrel(data, i, &entry); ++i) sink(code, entry);
+    }
+}
+
 ElfSection const* find(std::span<ElfSection const> sections, std::string_view name) {
     auto const found = std::find_if(sections.begin(), sections.end(),
                                     [&](ElfSection const& s) { return s.name == name; });

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,6 +40,9 @@ std::vector<char> copy_of(std::span<std::byte const> file);
 // little-endian relocatable ELF file for BPF.
 Result<std::vector<ElfSection>> sections_of(Elf* elf);
 std::vector<ElfSymbol> symbols_of(Elf* elf, std::span<ElfSection const> sections);
+// Calls the sink for every relocation of a section with code, in the file's order.
+void each_relocation(std::span<ElfSection const> sections,
+                     std::function<void(ElfSection const& code, GElf_Rel const&)> const& sink);
 ElfSection const* find(std::span<ElfSection const> sections, std::string_view name);  // null: none
 
 }  // namespace tamis::runtime

@@ -1,109 +1,205 @@
 #include "runtime/kernel_features.h"
 
 #include <array>
-#include <iterator>
+#include <cerrno>
+#include <initializer_list>
 #include <memory>
+#include <span>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
+#include "bpf/ebpf.h"
 #include "runtime/kernel.h"
 #include "runtime/libbpf_words.h"
+#include "runtime/program_types.h"
 #include "runtime/sections.h"
 
 namespace tamis::runtime {
 namespace {
 
-// linux/bpf.h lists the helpers in a macro.
-#define TAMIS_NAME(name) "bpf_" #name
-constexpr std::string_view helpers[] = {__BPF_FUNC_MAPPER(TAMIS_NAME)};
-#undef TAMIS_NAME
-
-// Programs at functions want one to be at.
-bool can_be_tried(std::uint32_t type) {
-    return type != BPF_PROG_TYPE_TRACING && type != BPF_PROG_TYPE_EXT &&
-           type != BPF_PROG_TYPE_LSM && type != BPF_PROG_TYPE_STRUCT_OPS;
+// The number of that name in the kernel's BTF; 0 where there is none.
+std::uint32_t kernel_type(char const* name, std::uint32_t kind) {
+    LibbpfWords const words;
+    static std::unique_ptr<btf, decltype(&btf__free)> const types(btf__load_vmlinux_btf(),
+                                                                  btf__free);
+    int const id = types ? btf__find_by_name_kind(types.get(), name, kind) : 0;
+    return id > 0 ? static_cast<std::uint32_t>(id) : 0;
 }
 
-// One of those that programs of the type may have; the kernel wants one of some types.
-std::uint32_t some_attach_type(std::uint32_t type) {
-    for (SectionRow const& row : sections())
-        if (row.prog_type == type && row.by != AttachBy::nobody) return row.attach_type;
+// Programs that are at something in the kernel are loaded with its number in BTF.  Any will do that
+// every kernel has.
+struct Place {
+    ProgramKind kind;
+    char const* name;
+    std::uint32_t btf_kind;
+};
+constexpr Place places[] = {
+    {{BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP}, "btf_trace_sched_switch", BTF_KIND_TYPEDEF},
+    {{BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY}, "vfs_read", BTF_KIND_FUNC},
+    {{BPF_PROG_TYPE_TRACING, BPF_TRACE_FEXIT}, "vfs_read", BTF_KIND_FUNC},
+    {{BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER}, "bpf_iter_task", BTF_KIND_FUNC},
+    {{BPF_PROG_TYPE_LSM, BPF_LSM_MAC}, "bpf_lsm_file_open", BTF_KIND_FUNC},
+    {{BPF_PROG_TYPE_LSM, BPF_LSM_CGROUP}, "bpf_lsm_socket_bind", BTF_KIND_FUNC},
+    // The attach type is the function's number in the struct.
+    {{BPF_PROG_TYPE_STRUCT_OPS, 0}, "tcp_congestion_ops", BTF_KIND_STRUCT},
+};
+
+std::uint32_t place_of(ProgramKind kind) {
+    for (Place const& place : places)
+        if (place.kind == kind) return kernel_type(place.name, place.btf_kind);
     return 0;
 }
 
-Support support(int answer) {
-    if (answer < 0) return Support::unknown;
-    return answer > 0 ? Support::yes : Support::no;
+bool needs_place(std::uint32_t type) {
+    return type == BPF_PROG_TYPE_TRACING || type == BPF_PROG_TYPE_LSM ||
+           type == BPF_PROG_TYPE_STRUCT_OPS || type == BPF_PROG_TYPE_EXT;
 }
 
-}  // namespace
-
-Support has_program_type(std::uint32_t type) {
-    LibbpfWords const words;
-    if (can_be_tried(type) && type > BPF_PROG_TYPE_SYSCALL) {  // newer than libbpf 1.1
-        bpf_insn insns[2] = {};                                // r0 = 1; exit
-        insns[0].code = BPF_ALU64 | BPF_MOV | BPF_K;
-        insns[0].imm = 1;
-        insns[1].code = BPF_JMP | BPF_EXIT;
-        bpf_prog_load_opts options{};
-        options.sz = sizeof options;
-        options.expected_attach_type = static_cast<bpf_attach_type>(some_attach_type(type));
-        Fd const program(bpf_prog_load(static_cast<bpf_prog_type>(type), nullptr, "GPL", insns,
-                                       std::size(insns), &options));
-        return program ? Support::yes : Support::no;
+struct Trial {
+    bool loaded;
+    int error;
+    std::string log;  // empty: the verifier was not asked
+    bool says(std::initializer_list<std::string_view> refusals) const {
+        for (std::string_view const refusal : refusals)
+            if (log.find(refusal) != log.npos) return true;
+        return false;
     }
-    return support(libbpf_probe_bpf_prog_type(static_cast<bpf_prog_type>(type), nullptr));
-}
+};
 
-Support has_map_type(std::uint32_t type) {
-    LibbpfWords const words;
-    return support(libbpf_probe_bpf_map_type(static_cast<bpf_map_type>(type), nullptr));
-}
-
-// Not libbpf_probe_bpf_helper: libbpf 1.1 does not know how newer kernels say no (the last words
-// below).
-Support has_helper(std::uint32_t program_type, std::uint32_t helper) {
-    if (!can_be_tried(program_type)) return Support::unknown;
-    bpf_insn insns[2] = {};
-    insns[0].code = BPF_JMP | BPF_CALL;
-    insns[0].imm = static_cast<std::int32_t>(helper);
-    insns[1].code = BPF_JMP | BPF_EXIT;
+Trial try_program(ProgramKind kind, std::span<ebpf::Insn const> program) {
+    std::uint32_t const place = place_of(kind);
+    if (place == 0 && needs_place(kind.type)) return {false, ENOENT, {}};
     std::array<char, 4096> log{};
     bpf_prog_load_opts options{};
     options.sz = sizeof options;
     options.log_buf = log.data();
     options.log_size = static_cast<std::uint32_t>(log.size());
     options.log_level = 1;
-    options.expected_attach_type = static_cast<bpf_attach_type>(some_attach_type(program_type));
-    if (program_type == BPF_PROG_TYPE_SYSCALL) options.prog_flags = BPF_F_SLEEPABLE;
+    options.expected_attach_type = static_cast<bpf_attach_type>(kind.attach_type);
+    options.attach_btf_id = place;
+    if (kind.type == BPF_PROG_TYPE_SYSCALL) options.prog_flags = BPF_F_SLEEPABLE;
     LibbpfWords const words;
-    Fd const program(bpf_prog_load(static_cast<bpf_prog_type>(program_type), nullptr, "GPL", insns,
-                                   std::size(insns), &options));
-    if (program) return Support::yes;
-    std::string_view const said(log.data());
-    if (said.empty()) return Support::unknown;  // the verifier was not asked
-    for (std::string_view const refusal :
-         {"invalid func ", "unknown func ", "program of this type cannot use helper "})
-        if (said.find(refusal) != said.npos) return Support::no;
-    return Support::yes;  // it only misses its arguments
+    Fd const fd(bpf_prog_load(static_cast<bpf_prog_type>(kind.type), nullptr, "GPL",
+                              reinterpret_cast<bpf_insn const*>(program.data()), program.size(),
+                              &options));
+    return {static_cast<bool>(fd), fd ? 0 : errno, log.data()};
 }
 
-Support has_kernel_function(std::string const& name) {
+// A program that is refused for another reason than these, such as missing arguments, shows that
+// there was nothing against what it tried.
+Support verdict(Trial const& trial, std::initializer_list<std::string_view> refusals) {
+    if (trial.loaded) return Support::yes;
+    if (trial.log.empty())
+        return trial.error == EPERM || trial.error == EACCES ? Support::denied : Support::unknown;
+    return trial.says(refusals) ? Support::no : Support::yes;
+}
+
+ebpf::Insn result(std::int32_t value) { return {BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, value}; }
+constexpr ebpf::Insn r2_is_0{BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 0, 0};
+constexpr ebpf::Insn exit_insn{BPF_JMP | BPF_EXIT, 0, 0, 0, 0};
+
+std::int32_t good_return(ProgramKind kind) {
+    auto const range = returns(kind.type, kind.attach_type);
+    return range ? range->low : 0;
+}
+
+std::uint8_t width(std::uint32_t size) {
+    switch (size) {
+        case 1:
+            return BPF_B;
+        case 2:
+            return BPF_H;
+        case 4:
+            return BPF_W;
+        default:
+            return BPF_DW;
+    }
+}
+
+}  // namespace
+
+std::string_view word_for(Support support) {
+    switch (support) {
+        case Support::yes:
+            return "yes";
+        case Support::no:
+            return "no";
+        case Support::denied:
+            return "denied";
+        case Support::unknown:
+            return "unknown";
+    }
+    return {};
+}
+
+ProgramKind some_kind(std::uint32_t program_type) {
+    for (SectionRow const& row : sections())
+        if (row.prog_type == program_type) return {program_type, row.attach_type};
+    return {program_type, 0};
+}
+
+ProgramKind some_kind(Context const& context) {
+    for (SectionRow const& row : sections())
+        if (find_context(row.prog_type, row.attach_type) == &context)
+            return {row.prog_type, row.attach_type};
+    return {context.program_type, 0};
+}
+
+Support has_program_type(std::uint32_t type) {
+    ProgramKind const kind = some_kind(type);
+    Trial const trial = try_program(kind, std::array{result(good_return(kind)), exit_insn});
+    if (trial.loaded) return Support::yes;
+    if (trial.error == EPERM) return Support::denied;
+    if (!needs_place(type)) return Support::no;
+    // libbpf knows what the kernel says to such a program without what it is at.
     LibbpfWords const words;
-    static std::unique_ptr<btf, decltype(&btf__free)> const types(btf__load_vmlinux_btf(),
-                                                                  btf__free);
-    if (!types) return Support::unknown;
-    return btf__find_by_name_kind(types.get(), name.c_str(), BTF_KIND_FUNC) > 0 ? Support::yes
-                                                                                : Support::no;
+    int const answer = libbpf_probe_bpf_prog_type(static_cast<bpf_prog_type>(type), nullptr);
+    return answer > 0 ? Support::yes : answer == 0 ? Support::no : Support::unknown;
 }
 
-std::string_view helper_name(std::uint32_t helper) {
-    return helper > 0 && helper < std::size(helpers) ? helpers[helper] : std::string_view{};
+Support has_map_type(std::uint32_t type) {
+    LibbpfWords const words;
+    int const answer = libbpf_probe_bpf_map_type(static_cast<bpf_map_type>(type), nullptr);
+    return answer > 0 ? Support::yes : answer == 0 ? Support::no : Support::unknown;
 }
 
-std::uint32_t helper_count() { return std::size(helpers); }
+Support may_call(ProgramKind kind, std::uint32_t helper) {
+    ebpf::Insn const call{BPF_JMP | BPF_CALL, 0, 0, 0, static_cast<std::int32_t>(helper)};
+    return verdict(try_program(kind, std::array{call, exit_insn}),
+                   {"invalid func ", "unknown func ", "program of this type cannot use helper "});
+}
+
+Support may_call(ProgramKind kind, std::string const& function) {
+    if (kernel_type("int", BTF_KIND_INT) == 0) return Support::unknown;  // it has no BTF
+    std::uint32_t const id = kernel_type(function.c_str(), BTF_KIND_FUNC);
+    if (id == 0) return Support::no;
+    ebpf::Insn const call{BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0,
+                          static_cast<std::int32_t>(id)};
+    return verdict(try_program(kind, std::array{call, result(good_return(kind)), exit_insn}),
+                   {"is not allowed", "is not a kernel function", "kernel function call"});
+}
+
+Support may_read(ProgramKind kind, std::uint32_t offset, std::uint32_t size) {
+    ebpf::Insn const load{static_cast<std::uint8_t>(BPF_LDX | width(size) | BPF_MEM), 2, 1,
+                          static_cast<std::int16_t>(offset), 0};
+    return verdict(try_program(kind, std::array{load, result(good_return(kind)), exit_insn}),
+                   {"invalid bpf_context access", "doesn't have"});
+}
+
+Support may_write(ProgramKind kind, std::uint32_t offset, std::uint32_t size) {
+    ebpf::Insn const store{static_cast<std::uint8_t>(BPF_STX | width(size) | BPF_MEM), 1, 2,
+                           static_cast<std::int16_t>(offset), 0};
+    return verdict(
+        try_program(kind, std::array{r2_is_0, store, result(good_return(kind)), exit_insn}),
+        {"invalid bpf_context access", "doesn't have"});
+}
+
+Support may_return(ProgramKind kind, std::int32_t value) {
+    return verdict(try_program(kind, std::array{result(value), exit_insn}),
+                   {"At program exit the register R0"});
+}
 
 }  // namespace tamis::runtime

@@ -3,19 +3,20 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include <fmt/core.h>
 #include <linux/bpf.h>
-#include <sys/utsname.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bpf/spelling.h"
 #include "runtime/libbpf_words.h"
 #include "runtime/object_handle.h"
+#include "runtime/program_types.h"
 #include "runtime/tracefs.h"
 #include "runtime/verifier_log.h"
 
@@ -31,12 +32,6 @@ Diagnostic input_error(std::string message, std::string note = {}) {
 void add_note(Diagnostic& diagnostic, std::string text) {
     diagnostic.notes.push_back({std::move(text), std::nullopt});
 }
-
-bool older(Release a, Release b) {
-    return a.major != b.major ? a.major < b.major : a.minor < b.minor;
-}
-
-std::string text_of(Release release) { return fmt::format("{}.{}", release.major, release.minor); }
 
 // ---- Reading
 
@@ -86,19 +81,11 @@ ProgramPlan plan_of(bpf_program const* program, ElfObject const& elf) {
                     .place = {nullptr, {}},
                     .instructions = bpf_program__insn_cnt(program),
                     .relocations = {},
-                    .helpers = {}};
+                    .needs = {}};
+    out.needs = needs_of(elf, out.section, out.name);
     std::copy_if(
         elf.relocations.begin(), elf.relocations.end(), std::back_inserter(out.relocations),
         [&](Relocation const& r) { return r.section == out.section && r.function == out.name; });
-    bool const calls_out =
-        std::any_of(out.relocations.begin(), out.relocations.end(),
-                    [](Relocation const& r) { return r.to == Refers::function; });
-    for (HelperCall const& call : elf.calls) {
-        bool const own = call.section == out.section && call.function == out.name;
-        if (own || (calls_out && call.section == ".text")) out.helpers.push_back(call.helper);
-    }
-    std::sort(out.helpers.begin(), out.helpers.end());
-    out.helpers.erase(std::unique(out.helpers.begin(), out.helpers.end()), out.helpers.end());
     return out;
 }
 
@@ -129,6 +116,26 @@ Diagnostic unknown_section(ProgramPlan const& program) {
     return out;
 }
 
+// libbpf 1.1 believes what it reads, and some broken objects lead it beyond its memory.  A child
+// opens the object first, and dies in our place.
+bool can_be_opened(std::span<std::byte const> bytes) {
+    pid_t const child = fork();
+    if (child < 0) return true;
+    if (child == 0) {
+        rlimit const no_core{0, 0};
+        setrlimit(RLIMIT_CORE, &no_core);
+        bpf_object_open_opts options{};
+        options.sz = sizeof options;
+        options.object_name = "object";
+        bpf_object__open_mem(bytes.data(), bytes.size(), &options);
+        _exit(0);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 // ---- Loading
 
 // The name that libbpf put in quotes behind the first `what`.
@@ -152,7 +159,7 @@ Diagnostic map_refusal(MapPlan const& map, int error) {
         add_note(out, fmt::format("that is more than the kernel gives; `--map {}:max_entries=N` "
                                   "makes it smaller",
                                   escape(map.name)));
-    else if (older(running_kernel(), type.since))
+    else if (running_kernel() < type.since)
         add_note(out, fmt::format("such maps are in Linux {}; this is {}", text_of(type.since),
                                   text_of(running_kernel())));
     else if (error == EINVAL && type.name.empty())
@@ -272,23 +279,8 @@ Result<void> set(bpf_map* map, MapPlan& plan, MapSetting const& setting) {
 
 }  // namespace
 
-Release running_kernel() {
-    static Release const release = [] {
-        utsname name{};
-        uname(&name);
-        std::string_view text = name.release;
-        Release out{0, 0};
-        auto const [end, error] =
-            std::from_chars(text.data(), text.data() + text.size(), out.major);
-        if (error == std::errc{} && *end == '.')
-            std::from_chars(end + 1, text.data() + text.size(), out.minor);
-        return out;
-    }();
-    return release;
-}
-
 std::string missing(SectionRow const& row) {
-    if (older(running_kernel(), row.since))
+    if (running_kernel() < row.since)
         return fmt::format("'{}' can be attached from Linux {} on; this is {}", row.name,
                            text_of(row.since), text_of(running_kernel()));
     auto const there = [](char const* path) { return access(path, F_OK) == 0; };
@@ -340,6 +332,8 @@ Result<ObjectFile> ObjectFile::read(std::span<std::byte const> bytes, std::strin
     handle->name = name;
     handle->bytes = std::move(*modern);
     LibbpfWords const words;
+    if (!can_be_opened(handle->bytes))
+        return prefixed(input_error("libbpf cannot read it: its types or tables are broken"));
     bpf_object_open_opts options{};
     options.sz = sizeof options;
     std::string const object_name = std::filesystem::path(name).stem().string();

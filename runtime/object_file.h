@@ -16,6 +16,7 @@
 #include "bpf/result.h"
 #include "runtime/elf_object.h"
 #include "runtime/kernel.h"
+#include "runtime/object_needs.h"
 #include "runtime/sections.h"
 
 namespace tamis::runtime {
@@ -34,8 +35,7 @@ struct ProgramPlan {
     Section place;  // the section's row, and what follows its name there
     std::size_t instructions;
     std::vector<Relocation> relocations;
-    // Helpers by number, each once: its own, and those of all functions in .text if it calls there.
-    std::vector<std::uint32_t> helpers;
+    Needs needs;
 };
 
 // What an object asks for.
@@ -146,7 +146,5 @@ Result<Loaded> load_bpf_file(std::string const& path, Fixup const& fixup = {},
 
 // Why the running kernel may not be able to attach programs of this kind; empty: nothing is known.
 std::string missing(SectionRow const& row);
-// The running kernel's version.
-Release running_kernel();
 
 }  // namespace tamis::runtime

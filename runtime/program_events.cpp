@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #include "runtime/kernel.h"
-#include "runtime/sections.h"
+#include "runtime/program_types.h"
 
 namespace tamis::runtime {
 namespace {
@@ -148,7 +148,7 @@ std::optional<bpf_prog_info> info_of(std::uint32_t id) {
 }
 
 std::string type_text(std::uint32_t type) {
-    std::string_view const name = prog_type_name(type);
+    std::string_view const name = program_type(type).name;
     return name.empty() ? fmt::format("type {}", type) : std::string(name);
 }
 

@@ -6,6 +6,8 @@
 #include <span>
 #include <string_view>
 
+#include "runtime/release.h"
+
 namespace tamis::runtime {
 
 // How a loaded program gets to where it runs.
@@ -47,10 +49,6 @@ enum class Tail : std::uint8_t {
 // Parts of the kernel that can be left out when it is built.
 enum class Part : std::uint8_t { none, kprobes, uprobes, tracepoints, trampolines, lsm };
 
-struct Release {
-    std::uint8_t major, minor;
-};
-
 struct SectionRow {
     std::string_view name;
     Tail tail;
@@ -72,18 +70,5 @@ struct Section {
     std::string_view tail;
 };
 Section find_section(std::string_view section);
-
-// A BPF_PROG_TYPE_* or BPF_MAP_TYPE_*: its name in lower case, as bpftool prints it, and the first
-// kernel that has it.  Unknown ones have no name.
-struct KernelType {
-    std::string_view name;
-    Release since;
-};
-KernelType prog_type(std::uint32_t type);
-std::string_view prog_type_name(std::uint32_t type);
-KernelType map_type(std::uint32_t type);
-// All of them, by number; the first is no type.
-std::span<KernelType const> prog_types_known();
-std::span<KernelType const> map_types_known();
 
 }  // namespace tamis::runtime

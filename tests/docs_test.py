@@ -138,7 +138,7 @@ class Json(unittest.TestCase):
             process.send_signal(signal.SIGINT)
             seen |= self.check(process.communicate(timeout=10)[0])
             seen |= self.check(output("load", "--json", "--explain", f"{folder}/f.o"))
-        self.assertEqual(seen, {"load_plan", "loaded", "map_entry", "call"})
+        self.assertEqual(seen, {"load_plan", "loaded", "map_entry", "need"})
         self.assertEqual(self.check(output("features", "--json", "--type", "xdp")), {"feature"})
 
     def test_watch(self):

@@ -6,6 +6,7 @@ there, and counts in the map `runs`."""
 import ctypes
 import json
 import os
+import random
 import re
 import select
 import shutil
@@ -382,6 +383,25 @@ class Refusals(unittest.TestCase):
         self.expect(2, ["no little-endian object for BPF"], TAMIS)
         self.expect(2, ["FILE is required"])
 
+    # libbpf would crash where its name table is broken.
+    def test_broken_objects(self):
+        with open(object_file("xdp"), "rb") as file:
+            good = file.read()
+        source = random.Random(1)
+        with tempfile.NamedTemporaryFile(suffix=".o") as file:
+            for turn in range(300):
+                broken = bytearray(good)
+                if turn % 3 == 0:
+                    del broken[source.randrange(len(broken)):]
+                for _ in range(turn % 3 * 4):
+                    broken[source.randrange(len(broken))] = source.randrange(256)
+                file.seek(0)
+                file.truncate()
+                file.write(broken)
+                file.flush()
+                done = tamis("--dry-run", file.name)
+                self.assertIn(done.returncode, (0, 2), (turn, done.stderr))
+
     def test_only_loading(self):
         done = tamis("--no-attach", object_file("unattached"))
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -421,22 +441,49 @@ class Explained(unittest.TestCase):
         done = tamis("--explain", object_file("output"))
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertEqual(done.stdout, """program report (xdp)
-    yes     bpf_map_lookup_elem
-    yes     bpf_trace_printk
-    yes     bpf_perf_event_output
-    yes     bpf_ringbuf_output
+    yes     4.8   calls bpf_map_lookup_elem
+    yes     4.8   calls bpf_trace_printk
+    yes     4.8   calls bpf_perf_event_output
+    yes     5.8   calls bpf_ringbuf_output
+    yes     4.8   reads xdp_md->data
+    yes     4.8   reads xdp_md->data_end
 """)
 
+    # The context goes through a call and the stack.
+    def test_context(self):
+        done = tamis("--explain", object_file("context"))
+        self.assertEqual((done.returncode, done.stderr), (1, ""))
+        self.assertEqual(done.stdout, """program marks (sched_cls)
+    yes     4.9   calls bpf_skb_pull_data
+    yes     4.1   reads __sk_buff->len
+    yes     4.1   writes __sk_buff->mark
+    yes     4.1   reads __sk_buff->protocol
+    yes     4.2   writes __sk_buff->cb
+    yes     4.3   reads __sk_buff->hash
+    yes     5.0   reads __sk_buff->tstamp
+program overwrites (xdp)
+    no            writes xdp_md->ingress_ifindex
+program argument (tracing)
+    yes     5.5   reads argument 0
+""")
+        done = tamis("--explain", "--json", object_file("context"))
+        needs = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(needs[0], {"tamis": 1, "kind": "need", "program": "marks", "type": "sched_cls",
+                                    "what": "calls", "name": "bpf_skb_pull_data", "since": "4.9", "here": "yes"})
+
     # What the verifier would say in its own words.
-    def test_what_may_not_be_called(self):
+    def test_what_may_not_be_done(self):
         done = tamis("--explain", object_file("future"))
-        self.assertEqual((done.returncode, done.stdout), (1, "program later (xdp)\n    no      helper 9999\n"))
+        self.assertEqual((done.returncode, done.stdout), (1, "program later (xdp)\n    no            calls helper 9999\n"))
+        done = tamis("--explain", object_file("refused"))
+        self.assertEqual((done.returncode, done.stdout),
+                         (1, "program beyond (xdp)\n    no            reads bytes 400 to 400 of xdp_md\n"))
 
     def test_kernel_functions(self):
         done = tamis("--explain", object_file("functions"))
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assertRegex(done.stdout, "    yes +kernel function bpf_xdp_metadata_rx_hash\n")
-        self.assertRegex(done.stdout, "    no +kernel function no_such_function\n")
+        self.assertRegex(done.stdout, "    yes     6.3   calls kernel function bpf_xdp_metadata_rx_hash\n")
+        self.assertRegex(done.stdout, "    no            calls kernel function no_such_function\n")
 
     def test_features(self):
         def features(*args):
@@ -450,6 +497,9 @@ class Explained(unittest.TestCase):
         self.assertEqual(types["map", "hash"], "yes")
         self.assertEqual(types["map", "ringbuf"], "yes")
         helpers = features("--type", "xdp")
+        self.assertEqual(helpers["section", "xdp.frags"], "yes")
+        self.assertEqual(helpers["read", "xdp_md->rx_queue_index"], "yes")
+        self.assertNotIn(("write", "xdp_md->rx_queue_index"), helpers)
         self.assertEqual(helpers["helper", "bpf_xdp_adjust_head"], "yes")
         self.assertEqual(helpers["helper", "bpf_skb_load_bytes"], "no")
         self.assertEqual(features("--type", "socket_filter")["helper", "bpf_skb_load_bytes"], "yes")

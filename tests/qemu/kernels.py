@@ -46,6 +46,7 @@ TESTS = [
     Test("runtime", "{build}/tests/runtime/runtime_kernel_test"),
     Test("classic interpreter", "{build}/tests/runtime/cbpf_vm_kernel_test"),
     Test("eBPF interpreter", "{build}/tests/runtime/ebpf_vm_kernel_test"),
+    Test("program types", "{build}/tests/runtime/program_types_test"),
     Test("differential", "{build}/tests/differential/differential --programs 100 --packets 10 --stride 5",
          data=("tests/frontend/expressions.txt",)),
     Test("command", "sh tests/qemu/command.sh", data=("examples/capture.pcap",)),

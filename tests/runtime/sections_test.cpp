@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/elf_object.h"
+#include "runtime/program_types.h"
 
 namespace tamis::runtime {
 namespace {
@@ -35,7 +36,7 @@ TEST(Sections, EveryRowIsFoundByItsName) {
         EXPECT_EQ(find_section(name).row, &row) << name;
         EXPECT_EQ(find_section(name).tail, row.tail == Tail::required ? "x" : "") << name;
         EXPECT_EQ(row.by == AttachBy::nobody, !row.reason.empty()) << name;
-        EXPECT_FALSE(prog_type_name(row.prog_type).empty()) << name;
+        EXPECT_FALSE(program_type(row.prog_type).name.empty()) << name;
     }
 }
 
