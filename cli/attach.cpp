@@ -36,7 +36,7 @@ struct AttachOptions {
     InputOptions input;
     HookOptions hook;
     runtime::Where where;
-    std::string netns, pin, direction = "inout", engine = "auto", group;
+    std::string netns, pin, link_type, direction = "inout", engine = "auto", group;
     double interval = 1;
     bool json = false;
 };
@@ -145,6 +145,23 @@ Result<int> link_type_at(HookRow const& hook, runtime::Where const& where) {
     if (auto const index = runtime::interface_index(where.interface); !index)
         return fail(index.error());
     return runtime::interface_link_type(where.interface);
+}
+
+// What was written for another link type would read the wrong bytes.
+Result<void> check_link_type(std::string const& wanted, int there) {
+    if (wanted.empty()) return {};
+    LinkType const* const type = find_link_type(wanted);
+    if (!type)
+        return fail({fmt::format("unknown link type '{}'", escape(wanted)),
+                     std::nullopt,
+                     {{"`tamis compile -L` lists the link types", std::nullopt}}});
+    if (type->number == there) return {};
+    LinkType const* const found = find_link_type(there);
+    return fail({fmt::format("a filter for link type {} does not fit here: packets are of link "
+                             "type {}",
+                             type->name, found ? found->name : std::to_string(there)),
+                 std::nullopt,
+                 {{"leave -y out: attach looks it up", std::nullopt}}});
 }
 
 // Whether a socket of another process gets the classic program: it is the faster one, since the
@@ -278,6 +295,7 @@ Exit run(AttachOptions& o) {
     HookRow const& hook = row(options->hook);
     auto const link_type = link_type_at(hook, o.where);
     if (!link_type) return report(link_type.error());
+    if (auto good = check_link_type(o.link_type, *link_type); !good) return report(good.error());
     auto const tags = tags_at(hook, o.where.interface, options->shape.vlan_offload);
     if (!tags) return report(tags.error());
     auto const input = compile_input(o.input, *link_type, frontend::Context::live, tags->where);
@@ -313,6 +331,8 @@ Exit attach(std::vector<std::string> const& args) {
     o.input.add_to(app);
     o.hook.add_to(app);
     app.add_option("-i", o.where.interface, "the network interface")->type_name("IF");
+    app.add_option("-y", o.link_type, "the link type that the filter is for; another is refused")
+        ->type_name("DLT");
     app.add_option("--cgroup", o.where.cgroup, "the folder of a control group, version 2")
         ->type_name("DIR");
     app.add_option(

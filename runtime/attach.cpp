@@ -48,9 +48,7 @@ Result<Attached> by_link(std::string kind, std::string target, Fd link) {
                     .target = std::move(target),
                     .mode = "link",
                     .lifetime = Lifetime::link,
-                    .holder = std::move(link),
-                    .note = {},
-                    .replaced = {}};
+                    .holder = std::move(link)};
 }
 
 // ---- XDP
@@ -174,9 +172,7 @@ Result<Attached> to_packet_socket(HookRow const&, Program const& program, Where 
                     .target = where.interface,
                     .mode = "ebpf",
                     .lifetime = Lifetime::fd,
-                    .holder = std::move(*socket),
-                    .note = {},
-                    .replaced = {}};
+                    .holder = std::move(*socket)};
 }
 
 // ---- What stays without a link
@@ -185,10 +181,7 @@ Attached by_table(std::string_view kind, std::string target) {
     return {.kind = std::string(kind),
             .target = std::move(target),
             .mode = std::string(kind),
-            .lifetime = Lifetime::sticky,
-            .holder = {},
-            .note = {},
-            .replaced = {}};
+            .lifetime = Lifetime::sticky};
 }
 
 Result<Facts> prepare_clsact(HookRow const&, Program const&, Where const& where) {
@@ -324,16 +317,17 @@ struct Kind {
     // Of what is sticky, before anything is attached: target, mode, and what detach() will need.
     Result<Facts> (*prepare)(HookRow const&, Program const&, Where const&) = nullptr;
     Result<void> (*detach)(Pinned const&) = nullptr;
+    bool local = false;  // it is the network namespace that has it
 };
 constexpr auto link = Lifetime::link, sticky = Lifetime::sticky;
 constexpr Kind kinds[] = {
     {"xdp", link, Needs::interface, to_xdp},
     {"tcx", link, Needs::interface, to_tcx},
-    {"clsact", sticky, Needs::interface, to_clsact, prepare_clsact, from_clsact},
-    {"action", sticky, Needs::nothing, to_action, prepare_action, from_action},
+    {"clsact", sticky, Needs::interface, to_clsact, prepare_clsact, from_clsact, true},
+    {"action", sticky, Needs::nothing, to_action, prepare_action, from_action, true},
     {"cgroup", link, Needs::cgroup, to_cgroup},
     {"netfilter", link, Needs::netfilter, to_netfilter},
-    {"route", sticky, Needs::route, to_route, prepare_route, from_route},
+    {"route", sticky, Needs::route, to_route, prepare_route, from_route, true},
     {"socket", Lifetime::fd, Needs::interface, to_packet_socket},
     {"process", sticky, Needs::process, to_socket, prepare_socket, from_socket},
 };
@@ -432,7 +426,7 @@ Result<Kind const*> choose(HookRow const& hook, Where const& where) {
     return kind;
 }
 
-// Into the network namespace of what is detached, and back.
+// Into the network namespace of what is detached, if it says one, and back.
 class NamespaceVisit {
   public:
     static Result<NamespaceVisit> enter(Pinned const& pinned) {
@@ -545,13 +539,14 @@ Result<Attached> attach_pinned(HookRow const& hook, Program const& program, Wher
 }
 
 Result<void> detach(Pinned const& pinned) {
-    auto const visit = NamespaceVisit::enter(pinned);
-    if (!visit) return fail(visit.error());
     Kind const* kind = find_kind(fact(pinned.about, "kind"));
+    bool const replaced = pinned.has("replaced");
+    auto const visit = NamespaceVisit::enter((kind && kind->local) || replaced ? pinned : Pinned{});
+    if (!visit) return fail(visit.error());
     if (kind && kind->detach && !visit->gone)
         if (auto done = kind->detach(pinned); !done) return done;
     std::optional<XdpReplaced> old;
-    if (pinned.has("replaced") && !visit->gone)
+    if (replaced && !visit->gone)
         if (auto program = pinned.open("replaced"))
             old = XdpReplaced{std::move(*program), number_in<std::uint32_t>(pinned, "ifindex"),
                               fact(pinned.about, "replaced-mode") == "native" ? XdpMode::native

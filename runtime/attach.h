@@ -54,9 +54,9 @@ struct Attached {
     std::string target;  // "veth0", "/sys/fs/cgroup/web", "ipv4:-100"
     std::string mode;    // "native", "tcx", ...
     Lifetime lifetime = Lifetime::link;
-    Fd holder;         // the link or the socket; none where the kernel's own tables have it
-    std::string note;  // what the user should know, or empty
-    std::optional<XdpReplaced> replaced;  // what comes back at the end
+    Fd holder{};         // the link or the socket; none where the kernel's own tables have it
+    std::string note{};  // what the user should know, or empty
+    std::optional<XdpReplaced> replaced{};  // what comes back at the end
 
     // Capabilities that end() will need.
     std::string_view needs() const { return replaced ? "CAP_NET_ADMIN" : ""; }

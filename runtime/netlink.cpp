@@ -108,7 +108,7 @@ NetlinkRequest& NetlinkRequest::end() {
     return *this;
 }
 
-Result<std::vector<Bytes>> NetlinkRequest::talk(std::string_view what) {
+Result<std::vector<Bytes>> NetlinkRequest::talk(std::string_view what, int fine) {
     auto const size = static_cast<std::uint32_t>(message_.size());
     std::memcpy(message_.data() + offsetof(nlmsghdr, nlmsg_len), &size, sizeof size);
     auto const kernel = open();
@@ -131,7 +131,7 @@ Result<std::vector<Bytes>> NetlinkRequest::talk(std::string_view what) {
             if (header.nlmsg_type == NLMSG_DONE) return answers;
             if (header.nlmsg_type == NLMSG_ERROR) {
                 int const error = -read<nlmsgerr>(body).error;
-                if (error == 0) return answers;
+                if (error == 0 || error == fine) return answers;
                 auto diagnostic = system_error(what, error);
                 if (std::string const why = words(message); !why.empty())
                     diagnostic.notes.push_back({"the kernel: " + escape(why), std::nullopt});

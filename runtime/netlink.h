@@ -41,8 +41,9 @@ class NetlinkRequest {
     NetlinkRequest& end();
 
     // Sends it and returns the answers: each message's fixed struct and attributes.  `what` begins
-    // the error, which has the kernel's own words where it gives some.
-    Result<std::vector<Bytes>> talk(std::string_view what);
+    // the error, which has the kernel's own words where it gives some; `fine` is an errno that is
+    // none.
+    Result<std::vector<Bytes>> talk(std::string_view what, int fine = 0);
 
   private:
     NetlinkRequest& append(std::span<std::byte const> bytes);  // padded

@@ -53,8 +53,8 @@ class Pin {
 
 // A folder that is there.
 struct Pinned {
-    std::string name, folder;
-    Facts about;  // empty: whoever made it did not come to its end
+    std::string name{}, folder{};
+    Facts about{};  // empty: whoever made it did not come to its end
     bool has(std::string const& file) const;
     Result<Fd> open(std::string const& file) const;
     // Of the map `counters`.

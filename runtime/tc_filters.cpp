@@ -25,6 +25,13 @@ bpf_tc_hook clsact(std::uint32_t interface, bpf_tc_attach_point side) {
 }
 bpf_tc_attach_point side(bool egress) { return egress ? BPF_TC_EGRESS : BPF_TC_INGRESS; }
 
+// An empty one does nothing: it may stay where this fails.
+void destroy_clsact(std::uint32_t interface) {
+    bpf_tc_hook hook =
+        clsact(interface, static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
+    bpf_tc_hook_destroy(&hook);
+}
+
 struct Filter {
     std::uint32_t handle, priority, program;  // 0: no eBPF program
 };
@@ -63,15 +70,17 @@ Result<void> add_tc_filter(int program, std::uint32_t interface, bool egress,
                            std::uint32_t priority) {
     LibbpfWords const words;
     bpf_tc_hook hook = clsact(interface, side(egress));
-    if (int const error = -bpf_tc_hook_create(&hook); error != 0 && error != EEXIST)
-        return fail(refused("cannot make the interface's clsact", error, words));
+    int const made = -bpf_tc_hook_create(&hook);
+    if (made != 0 && made != EEXIST)
+        return fail(refused("cannot make the interface's clsact", made, words));
     bpf_tc_opts options{};
     options.sz = sizeof options;
     options.prog_fd = program;
     options.priority = priority;
-    if (int const error = -bpf_tc_attach(&hook, &options); error != 0)
-        return fail(refused("cannot add a filter to clsact", error, words));
-    return {};
+    int const error = -bpf_tc_attach(&hook, &options);
+    if (error == 0) return {};
+    if (made == 0) destroy_clsact(interface);
+    return fail(refused("cannot add a filter to clsact", error, words));
 }
 
 Result<void> remove_tc_filter(std::uint32_t program, std::uint32_t interface, bool egress) {
@@ -90,8 +99,7 @@ Result<void> remove_tc_filter(std::uint32_t program, std::uint32_t interface, bo
     }
     auto const left = filters(interface, egress), others = filters(interface, !egress);
     if (!left || !others || !left->empty() || !others->empty()) return {};
-    hook = clsact(interface, static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS));
-    bpf_tc_hook_destroy(&hook);  // an empty clsact does nothing: it may stay
+    destroy_clsact(interface);
     return {};
 }
 
@@ -116,7 +124,7 @@ Result<void> remove_tc_action(std::uint32_t index) {
     NetlinkRequest request(RTM_DELACTION, 0);
     request.header(tcamsg{}).begin(TCA_ACT_TAB).begin(1).attribute(TCA_ACT_KIND, "bpf");
     request.attribute(TCA_ACT_INDEX, index);
-    auto const done = request.end().end().talk("cannot remove the action of tc");
+    auto const done = request.end().end().talk("cannot remove the action of tc", ENOENT);
     if (!done) return fail(done.error());
     return {};
 }

@@ -208,6 +208,8 @@ class Stays(Attached):
         self.assertEqual(done.returncode, 3)
         self.assertIn("in another network namespace", done.stderr)
         self.sh("b", f"{TAMIS} detach there")
+        self.sh("b", f"{TAMIS} attach -i vb --hook tc-egress --pin link icmp")  # a link needs no namespace
+        self.assertEqual(self.tamis("detach", "link").returncode, 0)
         self.assertNotIn("clsact", self.sh("b", "tc qdisc show dev vb"))
 
     def test_others_in_clsact_stay(self):

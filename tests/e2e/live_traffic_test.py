@@ -147,6 +147,12 @@ class LinkTypes(Network):
         for attached in filters:
             self.assertEqual(counted(finish(attached)[1])[:2], (3, 3 * 32))
 
+    def test_another_link_type_is_refused(self):
+        self.refused(2, "for link type RAW does not fit here: packets are of link type EN10MB", "xdp", "ip", "-y", "RAW")
+        self.refused(2, "packets are of link type RAW", "netfilter-input", "ip", "-y", "EN10MB", "--nf", "ipv4",
+                     interface=None)
+        finish(self.attach("xdp", "ip", "-y", "EN10MB"))
+
 
 class Vlan(Network):
     TAG = b"\x81\x00\x00\x64"

@@ -51,6 +51,7 @@ TESTS = [
          data=("tests/frontend/expressions.txt",)),
     Test("command", "sh tests/qemu/command.sh", data=("examples/capture.pcap",)),
     Test("load", "sh tests/qemu/load.sh {build}/tests/load", data=("{build}/tests/load/*.o",)),
+    Test("attach", "sh tests/qemu/attach.sh", modules=("act_bpf", "cls_matchall")),
     Test("watch", "sh tests/qemu/watch.sh {build}/tests/load/xdp.o", data=("{build}/tests/load/xdp.o",)),
     Test("tracex1",
          "at={build}/examples/tracex1; try='sh examples/tracex1/test.sh {build}/cli/tamis "
