@@ -5,17 +5,20 @@
 namespace tamis::backend {
 namespace {
 
-// Pointers into the packet: one bounds check for each value.
-constexpr std::string_view pointer_reader = R"(
-/* Where the packet's bytes are; null where it does not have them. */
-static __always_inline u8 const *bytes(struct xdp_md *ctx, u32 offset, u32 size)
-{
-    u8 const *at = (u8 const *)(long)ctx->data, *end = (u8 const *)(long)ctx->data_end;
-    if (offset > 0xffff - 4) return 0; /* the verifier follows a packet pointer no further */
+// Through a pointer into the packet: the body of a reader, by size and value.
+constexpr std::string_view pointer_reader =
+    R"(    u8 const *at = (u8 const *)(long)ctx->data, *end = (u8 const *)(long)ctx->data_end;
+    if (offset > farthest) return 0;
     at += offset;
     asm volatile("" : "+r"(at)); /* what is checked is what is read */
-    return at + size > end ? 0 : at;
-}
+    if (at + {0} > end) return 0;
+    *value = {1};
+    return 1;
+}}
+)";
+constexpr std::string_view farthest =
+    R"(enum { farthest = 0xffff - 4 }; /* where the verifier follows a packet pointer to */
+
 )";
 
 constexpr std::string_view classic_loads = R"(
@@ -89,10 +92,7 @@ std::string CPrelude::reader(unsigned size) const {
                                   : size == 2 ? "half"
                                               : "word");
     if (hook_->context == "xdp_md" && hook_->linear)
-        return head + fmt::format(
-                          "    u8 const *at = bytes(ctx, offset, {0});\n"
-                          "    if (!at) return 0;\n    *value = {1};\n    return 1;\n}}\n",
-                          size, big_endian(size));
+        return head + fmt::format(fmt::runtime(pointer_reader), size, big_endian(size));
     return head + fmt::format(
                       "    u8 at[{0}]; /* wherever they are, in pages too */\n"
                       "    if (bpf_{1}_load_bytes(ctx, offset, at, {0})) return 0;\n"
@@ -105,8 +105,7 @@ std::string CPrelude::readers(std::set<unsigned> const& sizes) const {
     if (sizes.empty()) return out;
     if (hook_ && hook_->access == Access::ld_abs)
         out += std::string(classic_loads).substr(1) + "\n";
-    if (hook_ && hook_->context == "xdp_md" && hook_->linear)
-        out += std::string(pointer_reader).substr(1) + "\n";
+    if (hook_ && hook_->context == "xdp_md" && hook_->linear) out += farthest;
     for (unsigned const size : sizes) out += reader(size) + "\n";
     return out;
 }

@@ -385,7 +385,12 @@ class InCPrograms(Objects):
             arguments = ["--no-stats", "--match", "drop", "--", expression]
             source = self.output(TAMIS, "compile", "--emit", "c", "--hook", "xdp", *arguments)
             mine = self.answers(self.object("--hook", "xdp", *arguments), "tamis_filter")
-            self.assertEqual(self.answers(self.compiler(source, "emitted"), "tamis_filter"), mine, expression)
+            emitted = self.compiler(source, "emitted")
+            self.assertEqual(self.answers(emitted, "tamis_filter"), mine, expression)
+            proof = run(TAMIS, "prove", "--object", emitted, *arguments[1:])
+            if "no solver" not in proof.stderr:
+                self.assertEqual(proof.returncode, 0, proof.stdout + proof.stderr)
+                self.assertIn("tamis_filter: proved: ", proof.stdout)
             self.assertEqual(mine, [2 - yes for yes in self.verdicts(expression)])
         for hook in ("socket", "tc-ingress", "cgroup-ingress", "lwt-xmit", "xdp-frags"):
             expression = self.EXPRESSIONS[2] if hook[0] != "c" and hook[0] != "l" else "tcp port 80 or net 10.0.0.0/8"
@@ -412,6 +417,48 @@ class InCPrograms(Objects):
             self.assertEqual(result.returncode, 2, arguments)
             self.assertIn(message, result.stderr)
         self.assertEqual(os.listdir(self.folder), [])
+
+
+class BadObjects(Objects):
+    """Objects of others that are none: an error in the input, nothing written, whoever reads them."""
+
+    def refused(self, path):
+        output = os.path.join(self.folder, "out.o")
+        for arguments in (["load", path], ["load", "--dry-run", path], ["prove", "--object", path, "tcp"],
+                          ["inject", path, "--at", "tamis_filter", "-o", output, "tcp"]):
+            result = run(TAMIS, *arguments)
+            self.assertEqual(result.returncode, 2, (arguments, result.stderr))
+            self.assertRegex(result.stderr, "^tamis: error: ")
+            self.assertFalse(os.path.exists(output))
+
+    def variant(self, content):
+        path = os.path.join(self.folder, "variant.o")
+        with open(path, "wb") as file:
+            file.write(content)
+        return path
+
+    def content(self, hook):
+        with open(self.object("--hook", hook, "tcp port 80 or net 10.0.0.0/8"), "rb") as file:
+            return file.read()
+
+    def test_cut_anywhere(self):
+        content = self.content("xdp")
+        for size in range(0, len(content), len(content) // 16 + 1):
+            self.refused(self.variant(content[:size]))
+
+    def test_no_object_for_bpf(self):
+        self.refused(TAMIS)
+        self.refused(CAPTURE)
+        content = self.content("xdp")
+        for at, value in ((4, 1), (5, 2), (16, 2), (18, 62)):  # 32 bits, big-endian, a program, for x86-64
+            self.refused(self.variant(content[:at] + bytes([value]) + content[at + 1:]))
+
+    def test_a_type_of_program_that_nobody_knows(self):
+        path = self.variant(self.content("lwt-xmit").replace(b"lwt_xmit\0", b"lwt_frob\0"))
+        for arguments in (["load", path], ["prove", "--object", path, "tcp"]):
+            result = run(TAMIS, *arguments)
+            self.assertEqual(result.returncode, 2, (arguments, result.stderr))
+            self.assertIn("lwt_frob", result.stderr)
 
 
 class RunConfig(Objects):

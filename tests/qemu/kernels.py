@@ -2,6 +2,7 @@
 """Runs tests on the kernels of other Debian releases, in QEMU.  README.md has the details.
 
     kernels.py BUILD                           the commands of TESTS on every kernel of KERNELS
+    kernels.py BUILD [--kernel 6.1] [--test NAME]   some of them
     kernels.py BUILD [--kernel 6.1] COMMAND    one shell command there; shows what it prints
 """
 import argparse
@@ -38,7 +39,11 @@ class Test:
     data: tuple = ()
     kernels: tuple = tuple(KERNELS)
     modules: tuple = ()  # beyond MODULES
+    tools: tuple = ()  # files of the system, beyond TOOLS
 
+
+# What libxdp chains programs with.
+DISPATCHER = sorted(map(str, pathlib.Path("/usr/lib").glob("*/bpf/xdp-dispatcher.o")))
 
 # All tests of a kernel share one boot.  Emulated code runs some twenty times slower, so the long ones are cut short.
 TESTS = [
@@ -58,6 +63,8 @@ TESTS = [
          "{build}/examples/tracex1/tracex1_main'; $try $at/tracex1.o && $try $at/tracex1_tracepoint.o && "
          "$try $at/tracex1_legacy.o 'packet [0-9]'",
          data=("{build}/examples/tracex1/*.o",)),
+    Test("objects", "sh tests/qemu/objects.sh", modules=("act_bpf", "act_gact", "cls_matchall"),
+         tools=("/usr/sbin/bpftool", "/usr/sbin/xdp-loader", *DISPATCHER)),
     # Under the limits for long programs of 6.1 and of 6.12.
     Test("check", "for limit in 20480 131072; do sysctl -qw net.core.optmem_max=$limit; "
                   "tamis check --random 5000 --seed 1 || exit; done"),
@@ -180,9 +187,10 @@ def make_image(folder, kernel, build, tests):
         data |= files
     for program in programs:
         subprocess.run(["strip", copy(program)], check=True)  # a tenth of the size
-    for tool in TOOLS:
+    tools = [*TOOLS, *(tool for test in tests for tool in test.tools)]
+    for tool in tools:
         copy(tool)
-    for program in [*programs, *TOOLS]:
+    for program in [*programs, *tools]:
         ldd = subprocess.run(["ldd", program], capture_output=True, text=True)  # says no to static ones
         for library in re.findall(r"(/\S+) \(0x", ldd.stdout):
             copy(library)
@@ -259,9 +267,9 @@ def summary(series, tests, text, seconds):
             + "".join(f"\n{release}: {line}" for line in checks))
 
 
-def run_tests(kernels, build):
+def run_tests(kernels, build, names):
     def run(series):
-        tests = [test for test in TESTS if series in test.kernels]
+        tests = [test for test in TESTS if series in test.kernels and test.name in names]
         start = time.monotonic()
         text = boot(kernels[series], build, tests)
         print(summary(series, tests, text, time.monotonic() - start), flush=True)
@@ -276,13 +284,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--kernel", choices=KERNELS, action="append")
+    parser.add_argument("--test", choices=[test.name for test in TESTS], action="append")
     parser.add_argument("command", nargs="?")
     args = parser.parse_intermixed_args()
     build = args.build.resolve()
     try:
         if os.environ.get("TAMIS_KERNEL") == "no":
             raise Unavailable("TAMIS_KERNEL=no")
-        for tool in ("qemu-system-x86_64", "busybox", "cpio", "apt-get", "dpkg-deb", *TOOLS):
+        for tool in ("qemu-system-x86_64", "busybox", "cpio", "apt-get", "dpkg-deb", "xdp-loader", *TOOLS):
             if not shutil.which(tool):
                 raise Unavailable(f"{tool} is not installed")
         kernels = {series: find_kernel(KERNELS[series]) for series in args.kernel or KERNELS}
@@ -293,7 +302,7 @@ def main():
         for kernel in kernels.values():
             print(boot(kernel, build, [Test("command", args.command, data=("{build}/tests/load/*.o",))]))
         return 0
-    return 0 if run_tests(kernels, build) else 1
+    return 0 if run_tests(kernels, build, args.test or [test.name for test in TESTS]) else 1
 
 
 if __name__ == "__main__":
