@@ -8,7 +8,14 @@ namespace {
 // Through a pointer into the packet: the body of a reader, by size and value.
 constexpr std::string_view pointer_reader =
     R"(    u8 const *at = (u8 const *)(long)ctx->data, *end = (u8 const *)(long)ctx->data_end;
-    if (offset > farthest) return 0;
+    if (offset > farthest) {{
+        u8 copy[{0}];
+        asm volatile("" : "+r"(offset)); /* apart from what is read below */
+        if (bpf_xdp_load_bytes(ctx, offset, copy, {0})) return 0;
+        at = copy;
+        *value = {1};
+        return 1;
+    }}
     at += offset;
     asm volatile("" : "+r"(at)); /* what is checked is what is read */
     if (at + {0} > end) return 0;
@@ -17,7 +24,7 @@ constexpr std::string_view pointer_reader =
 }}
 )";
 constexpr std::string_view farthest =
-    R"(enum { farthest = 0xffff - 4 }; /* where the verifier follows a packet pointer to */
+    R"(enum { farthest = 0xffff - 4 }; /* where the verifier follows a packet pointer to; behind it a call reads */
 
 )";
 
