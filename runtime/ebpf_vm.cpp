@@ -90,13 +90,15 @@ constexpr s64 efault = 14, einval = 22, enodata = 61;
 
 class Machine {
   public:
-    Machine(Program const& program, HookRow const& hook, Packet const& packet, MapMemory& maps)
+    Machine(Program const& program, HookRow const& hook, Packet const& packet, MapMemory& maps,
+            std::span<u64> executed)
         : program_(program),
           insns_(program.insns),
           hook_(hook),
           is_xdp_(hook.context == "xdp_md"),
           packet_(packet),
-          maps_(maps) {
+          maps_(maps),
+          executed_(executed) {
         push_frame(0);
         if (has_context(hook_)) {
             write(1, address(region::context));
@@ -112,6 +114,7 @@ class Machine {
             if (step == max_steps) return stopped(at, "more than 4 million steps");
             if (at >= insns_.size()) return stopped(at, "the program ends without exit");
             if (!known(insns_.subspan(at))) return stopped(at, "not an instruction");
+            if (!executed_.empty()) ++executed_[at];
             ++pc_;
             execute(insns_[at]);
             if (fault_) return stopped(at, *fault_);
@@ -620,6 +623,7 @@ class Machine {
     bool is_xdp_;
     Packet const& packet_;
     MapMemory& maps_;
+    std::span<u64> executed_;
     std::vector<Frame> frames_;
     std::size_t pc_ = 0;
     u64 result_ = 0;
@@ -646,7 +650,7 @@ MapMemory map_memory(Program const& program) {
 }
 
 Result<std::uint64_t> run(Program const& program, HookRow const& hook, Packet const& packet,
-                          MapMemory& maps) {
+                          MapMemory& maps, std::span<std::uint64_t> executed) {
     bool const fits = std::equal(maps.begin(), maps.end(), program.maps.begin(), program.maps.end(),
                                  [](std::vector<std::uint8_t> const& memory, MapSpec const& map) {
                                      return memory.size() == bytes_of(map);
@@ -656,7 +660,7 @@ Result<std::uint64_t> run(Program const& program, HookRow const& hook, Packet co
             {"the memory given is not that of the program's maps, or one has more than 64 MiB",
              std::nullopt,
              {}});
-    return Machine(program, hook, packet, maps).run();
+    return Machine(program, hook, packet, maps, executed).run();
 }
 
 }  // namespace tamis::runtime

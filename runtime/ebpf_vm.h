@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "bpf/ebpf.h"
@@ -19,8 +20,9 @@ MapMemory map_memory(ebpf::Program const& program);
 
 // What the entry function returns (r0).  Anything that the verifier would refuse at run time's
 // doorstep is an error that names the instruction: access outside packet, stack, context or map
-// value; an uninitialised register; an unknown helper; more than 4 million steps.
+// value; an uninitialised register; an unknown helper; more than 4 million steps.  `executed`, one
+// number for each instruction, counts how often each ran.
 Result<std::uint64_t> run(ebpf::Program const& program, HookRow const& hook, Packet const& packet,
-                          MapMemory& maps);
+                          MapMemory& maps, std::span<std::uint64_t> executed = {});
 
 }  // namespace tamis::runtime
