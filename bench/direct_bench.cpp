@@ -1,11 +1,12 @@
-// The direct form beside careful C, both compiled from the same filters (bench/rivals): instructions
-// in the program, instructions executed, and time.
+// The direct form beside careful C, both compiled from the same filters (bench/rivals):
+// instructions in the program, instructions executed, and time.
 //
 // Time is that of BPF_PROG_TEST_RUN over 8,192 different packets: one repeated packet would be
 // predicted perfectly by every branch, and every program would cost the same.  A program of ours
 // picks the next packet from a map's value and calls the XDP program as a function; its context is
-// two pointers on the stack.  The same instructions are around both rivals.  "Mixed" takes a new packet each time, "trains" takes each
-// eight times.  Both sides take turns, thread CPU time, the median of several rounds.
+// two pointers on the stack.  The same instructions are around both rivals.  "Mixed" takes a new
+// packet each time, "trains" takes each eight times.  Both sides take turns, thread CPU time, the
+// median of several rounds.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -234,8 +235,8 @@ int run(char const* object, char const* list) {
                    mine / theirs, socket.ratios.back());
         int which = 0;
         for (Times const& t : {mix, train}) {
-            fmt::print(" {:4.1f}({:4.1f}) {:4.1f}({:4.1f}) {:4.2f}", t.ours, t.ours - t.empty, t.theirs,
-                       t.theirs - t.empty, t.total());
+            fmt::print(" {:4.1f}({:4.1f}) {:4.1f}({:4.1f}) {:4.2f}", t.ours, t.ours - t.empty,
+                       t.theirs, t.theirs - t.empty, t.total());
             net_ours[which] += t.ours - t.empty;
             net_theirs[which++] += t.theirs - t.empty;
         }
@@ -245,8 +246,9 @@ int run(char const* object, char const* list) {
         fmt::print("{}: median {:.2f}, least {:.2f}, most {:.2f}\n", s.name, median(s.ratios),
                    *std::min_element(s.ratios.begin(), s.ratios.end()),
                    *std::max_element(s.ratios.begin(), s.ratios.end()));
-    fmt::print("time less that of an empty program, all filters, ours / C: mixed {:.2f}, trains {:.2f}\n",
-               net_ours[0] / net_theirs[0], net_ours[1] / net_theirs[1]);
+    fmt::print(
+        "time less that of an empty program, all filters, ours / C: mixed {:.2f}, trains {:.2f}\n",
+        net_ours[0] / net_theirs[0], net_ours[1] / net_theirs[1]);
     return 0;
 }
 

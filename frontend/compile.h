@@ -33,7 +33,7 @@ struct Options {
     int link_type = en10mb;
     Context context = Context::dead;
     Tags tags = Tags::taken_out;
-    std::uint32_t snaplen = 262144;  // what a match returns, in bytes
+    std::uint32_t snaplen = 262144;          // what a match returns, in bytes
     std::optional<std::uint32_t> netmask{};  // for `ip broadcast`, host order
     bool optimise = true;
     unsigned protochain_max = 8;   // headers that `protochain` goes through

@@ -15,6 +15,7 @@
 #include "translator/filter.h"
 #include "translator/operations.h"
 #include "translator/target.h"
+#include "translator/test_order.h"
 
 namespace tamis::translator {
 namespace {
@@ -29,7 +30,7 @@ using ebpf::Kfunc;
 using ebpf::Reg;
 using ebpf::Size;
 
-// Where things are.  r0 holds what the caller put there, until the first call.
+// Where things are.
 struct Registers {
     Reg context, a, x;
     Reg data, data_end;      // the packet
@@ -42,8 +43,8 @@ struct Registers {
 // With calls: what has to survive them lives in r6-r9.
 constexpr Registers with_calls{Reg::r6, Reg::r7, Reg::r8, Reg::r2, Reg::r3,
                                Reg::r4, Reg::r5, Reg::r1, {}};
-// Without: the registers that a JIT need not save come first.
-constexpr Registers without_calls{Reg::r1, Reg::r1, Reg::r6, Reg::r2, Reg::r3,
+// Without: registers that a JIT need not save.  X is where the caller would have put something.
+constexpr Registers without_calls{Reg::r1, Reg::r1, Reg::r0, Reg::r2, Reg::r3,
                                   Reg::r4, Reg::r5, Reg::r7, {}};
 // What others have chosen, for a filter that is given the packet's bounds.
 Registers given(BodyRegisters const& body) {
@@ -73,15 +74,19 @@ class DirectForm {
     DirectForm(Builder& b, cbpf::Program const& program, HookRow const& hook, Shape const& shape,
                Surroundings const& around)
         : b_(b),
-          program_(program),
-          insns_(program.insns),
+          ordered_(rotate_tests(program)),
+          program_(ordered_.program),
+          insns_(program_.insns),
           hook_(hook),
           shape_(shape),
           around_(around),
           ends_(around.ends),
-          facts_(find_facts(program, hook, shape)),
+          known_(find_facts(program_, hook, shape)),
+          facts_(known_.facts),
           regs_(around.registers ? given(*around.registers)
-                                 : choose_registers(around.needs_context)) {}
+                                 : choose_registers(around.needs_context)) {
+        if (known_.x_is_pointer) regs_.x = regs_.checked_x;
+    }
 
     Result<void> run() {
         if (auto refused = first_refusal(); !refused) return refused;
@@ -119,14 +124,24 @@ class DirectForm {
         bool const calls = needs_context || any(&Facts::slow) || any_emitted(reads_context);
         Registers regs = calls ? with_calls : without_calls;
         // Cells live in what is left; which of them are used more does not matter much.
-        std::array<Reg, 2> const free = {Reg::r9, Reg::r8};
+        std::array<Reg, 2> const free = {calls ? Reg::r9 : Reg::r6, Reg::r8};
         std::size_t const count = calls ? 1 : 2;
-        std::uint32_t used = 0;
-        for (Facts const& f : facts_)
-            if (f.fast || f.slow) used |= f.live;
+        std::uint32_t const used = used_state();
         for (std::uint32_t k = 0, taken = 0; k < cbpf::memory_words && taken < count; ++k)
             if ((used & state_cell(k)) != 0) regs.cells[k] = free[taken++];
         return regs;
+    }
+
+    std::uint32_t used_state() const {
+        std::uint32_t used = 0;
+        for (Facts const& f : facts_)
+            if (f.fast || f.slow) used |= f.live;
+        return used;
+    }
+
+    // Whether what the caller puts into r0 stays there until the first call.
+    bool keeps_r0() const {
+        return around_.registers || regs_.x != Reg::r0 || (used_state() & state_x) == 0;
     }
 
     // Metadata that the hook does not have.
@@ -158,8 +173,7 @@ class DirectForm {
     }
 
     ebpf::Origin origin(std::size_t pc) const {
-        return {static_cast<std::uint32_t>(pc),
-                program_.origin.empty() ? Span{} : program_.origin[pc]};
+        return {ordered_.number[pc], program_.origin.empty() ? Span{} : program_.origin[pc]};
     }
 
     // The classic instruction that stands for all ends that accept.
@@ -222,6 +236,7 @@ class DirectForm {
                     : first              ? ends_.accept
                                          : std::nullopt;
             b_.from(origin(pc)).bind(at(pc, slow));
+            if (!slow && pc == first_read_) load_bounds(true);
             instruction(pc);
         }
         b_.from(first_accept());
@@ -248,26 +263,58 @@ class DirectForm {
                 return anc && is_offloaded_tag(anc->number);
             }))
             ask_for_tag();
-        around_.begin();
+        around_.begin(keeps_r0());
         bool const subtracts = length && hook_.fields.len < 0 && !length_by_call(hook_, shape_);
         bool const reads =
             hook_.access == Access::pointer && any_emitted([&](Insn const& insn, Facts const& f) {
                 return f.fast && reads_pointer(insn);
             });
-        if (reads || subtracts) {
-            bool const from_start = uses_data();
-            b_.load(Size::word, from_start ? regs_.data : regs_.checked, regs_.context,
-                    hook_.fields.data);
-            b_.load(Size::word, regs_.data_end, regs_.context, hook_.fields.data_end);
-            if (from_start && reads) b_.mov(regs_.checked, regs_.data);
-        }
+        first_read_ = subtracts || regs_.context == regs_.a ? std::nullopt : find_first_read();
+        if ((reads || subtracts) && !first_read_) load_bounds(reads);
         clear();
+    }
+
+    void load_bounds(bool reads) {
+        bool const from_start = uses_data();
+        b_.load(Size::word, from_start ? regs_.data : regs_.checked, regs_.context,
+                hook_.fields.data);
+        b_.load(Size::word, regs_.data_end, regs_.context, hook_.fields.data_end);
+        if (from_start && reads) b_.mov(regs_.checked, regs_.data);
+    }
+
+    // The first instruction of the fast version that reads the packet, if all others that do so, or
+    // use pointers, come behind it on every path: what ends before it needs no bounds.
+    std::optional<std::size_t> find_first_read() const {
+        auto const uses_pointers = [&](std::size_t pc) {
+            return facts_[pc].fast &&
+                   (reads_pointer(insns_[pc]) ||
+                    (known_.x_is_pointer && (writes(insns_[pc]) & state_x) != 0));
+        };
+        if (known_.x_is_pointer && (facts_[0].live & state_x) != 0) return std::nullopt;
+        std::size_t first = 0;
+        while (first < insns_.size() && !uses_pointers(first)) ++first;
+        if (first == insns_.size()) return std::nullopt;
+        std::vector<bool> without(insns_.size());  // reached past the first one
+        without[0] = first != 0;
+        for (std::size_t pc = 0; pc < insns_.size(); ++pc) {
+            if (!without[pc] || pc == first) continue;
+            if (uses_pointers(pc)) return std::nullopt;
+            Kind const kind = kind_of(insns_[pc]);
+            if (kind == Kind::ret) continue;
+            bool const jumps = kind == Kind::jump || kind == Kind::branch;
+            auto const [taken, fallen] =
+                jumps ? cbpf::targets(insns_[pc], pc, kind) : cbpf::Targets{pc + 1, pc + 1};
+            without[taken] = without[fallen] = true;
+        }
+        return first;
     }
 
     void clear() {
         if (facts_[0].needed == Facts::never) return;
         if ((facts_[0].live & state_a) != 0) b_.mov32(regs_.a, 0);
-        if ((facts_[0].live & state_x) != 0) b_.mov32(regs_.x, 0);
+        if ((facts_[0].live & state_x) == 0) return;
+        b_.mov32(regs_.x, 0);
+        if (known_.x_is_pointer) b_.alu(Alu::add, regs_.x, regs_.checked);
     }
 
     // Pointers are where they are.  Numbers may be nonsense, and one of them becomes the length.
@@ -304,7 +351,10 @@ class DirectForm {
         return any_emitted([&](Insn const& insn, Facts const& f) {
             if (!f.fast) return false;
             Kind const kind = kind_of(insn);
-            if (kind == Kind::load_ind) return true;
+            if (known_.x_is_pointer && (writes(insn) & f.live_out & state_x) != 0 &&
+                f.after.end == Checked::unknown)
+                return true;
+            if (kind == Kind::load_ind) return !known_.x_is_pointer;
             if (kind == Kind::load_len)
                 return hook_.fields.len < 0 && !length_by_call(hook_, shape_);
             return reads_pointer(insn) && f.before.end == Checked::unknown;
@@ -341,7 +391,7 @@ class DirectForm {
                 if (wanted) length(dst);
                 break;
             case Kind::store:
-                if (wanted) store_cell(insn.k, with_x ? regs_.x : regs_.a);
+                if (wanted) store_cell(insn.k, copied(insn, f));
                 break;
             case Kind::alu:
                 alu(op.alu(), with_x, in_order(f.order, insn.k), wanted);
@@ -350,7 +400,7 @@ class DirectForm {
                 if (wanted) b_.neg32(regs_.a);
                 break;
             case Kind::copy:
-                if (wanted) b_.mov32(dst, dst == regs_.x ? regs_.a : regs_.x);
+                if (wanted) b_.mov32(dst, copied(insn, f));
                 break;
             case Kind::jump:
                 break;
@@ -359,7 +409,15 @@ class DirectForm {
             case Kind::ret:
                 return ret(returns_a(insn), insn.k);
         }
+        if (known_.x_is_pointer && wanted && (writes(insn) & state_x) != 0)
+            b_.alu(Alu::add, regs_.checked_x,
+                   f.after.end == Checked::unknown ? regs_.data : regs_.checked);
         go(target(pc + 1));
+    }
+
+    Builder::Operand copied(Insn const& insn, Facts const& f) const {
+        if (!copies_a(insn)) return regs_.x;
+        return f.constant ? Builder::Operand(as_imm(*f.constant)) : Builder::Operand(regs_.a);
     }
 
     void load_cell(Reg dst, std::uint32_t k) {
@@ -369,7 +427,7 @@ class DirectForm {
             b_.load(Size::word, dst, frame, cell(k) - regs_.stack);
     }
 
-    void store_cell(std::uint32_t k, Reg src) {
+    void store_cell(std::uint32_t k, Builder::Operand src) {
         if (regs_.cells[k])
             b_.mov32(*regs_.cells[k], src);
         else
@@ -455,7 +513,9 @@ class DirectForm {
             bool const present = number == Anc::vlan_tag_present;
             bool const protocol = number == Anc::vlan_tpid;
             b_.load(present ? Size::word : Size::half, regs_.a, frame,
-                    present ? tag_present : protocol ? tag_protocol : tag_control);
+                    present    ? tag_present
+                    : protocol ? tag_protocol
+                               : tag_control);
             if (protocol) b_.to_be(16, regs_.a);
         } else {
             Metadata const& field = *find_metadata(hook_, number);
@@ -550,7 +610,8 @@ class DirectForm {
         Facts const& f = facts_[pc];
         auto const k = static_cast<std::int32_t>(insns_[pc].k);
         std::int32_t end = f.before.indexed;
-        if (end < k + static_cast<std::int32_t>(bytes(size))) {
+        if (end == Checked::unknown ||
+            f.before.indexed_bytes < static_cast<std::uint32_t>(k) + bytes(size)) {
             auto const needed = static_cast<std::int32_t>(f.needed_x);
             if (end == Checked::unknown)
                 b_.mov(regs_.checked_x, regs_.data).alu(Alu::add, regs_.checked_x, regs_.x);
@@ -628,17 +689,20 @@ class DirectForm {
     }
 
     Builder& b_;
+    Reordered ordered_;
     cbpf::Program const& program_;
     std::vector<Insn> const& insns_;
     HookRow const& hook_;
     Shape const& shape_;
     Surroundings const& around_;
     Ends const& ends_;
-    std::vector<Facts> facts_;
+    Knowledge known_;
+    std::vector<Facts> const& facts_;
     Registers regs_;
-    std::vector<Builder::Label> labels_;  // of each instruction, fast and slow
-    bool slow_ = false;                   // the version that is being emitted
-    std::optional<Builder::Label> next_;  // what will be emitted next
+    std::vector<Builder::Label> labels_;     // of each instruction, fast and slow
+    std::optional<std::size_t> first_read_;  // where the bounds are loaded, if not at the start
+    bool slow_ = false;                      // the version that is being emitted
+    std::optional<Builder::Label> next_;     // what will be emitted next
     bool falls_into_accept_ = false;
 };
 

@@ -62,14 +62,16 @@ class Passes {
     Passes(cbpf::Program const& program, HookRow const& hook, Shape const& shape)
         : insns_(program.insns), hook_(hook), shape_(shape), facts_(insns_.size()) {}
 
-    std::vector<Facts> run() {
+    Knowledge run() {
         find_bounds();
+        find_constants();
         find_needs();
         find_live();
         find_orders();
         find_checks();
         find_slow();
-        return std::move(facts_);
+        find_pointer();
+        return {std::move(facts_), x_is_pointer_};
     }
 
   private:
@@ -141,6 +143,35 @@ class Passes {
         return Facts::any;
     }
 
+    // A that is a constant is copied as one, and often nobody reads A itself any more.
+    void find_constants() {
+        std::vector<bool> seen(insns_.size());
+        facts_[0].constant = 0;
+        for (std::size_t pc = 0; pc < insns_.size(); ++pc) {
+            if (!facts_[pc].reached) continue;
+            Insn const& insn = insns_[pc];
+            std::optional<std::uint32_t> after = facts_[pc].constant;
+            if ((writes(insn) & state_a) != 0) {
+                after = std::nullopt;
+                if (kind_of(insn) == Kind::load_imm) after = insn.k;
+            }
+            for_each_next(insn, pc, hook_, [&](std::size_t next) {
+                std::optional<std::uint32_t>& there = facts_[next].constant;
+                if (!seen[next] || there == after)
+                    there = after;
+                else
+                    there = std::nullopt;
+                seen[next] = true;
+            });
+        }
+    }
+
+    // What an instruction reads of the state as it is kept.
+    std::uint32_t needs(std::size_t pc) const {
+        bool const known = copies_a(insns_[pc]) && facts_[pc].constant;
+        return reads(insns_[pc], hook_) & ~(known ? state_a : 0);
+    }
+
     // What every accepting path from here reads.  A check for that much refuses no packet that
     // reading byte by byte would accept.
     void find_needs() {
@@ -181,7 +212,7 @@ class Passes {
             // counts.
             bool const ends =
                 is_packet_load(insn) || divides_by_x(insn) || ends_without_device(insn);
-            f.live = (f.live_out & ~written) | (dead && !ends ? 0 : reads(insn, hook_));
+            f.live = (f.live_out & ~written) | (dead && !ends ? 0 : needs(pc));
         }
     }
 
@@ -229,7 +260,7 @@ class Passes {
         Insn const& insn = insns_[pc];
         if (is_wide_load(insn)) return pc;
         if (keeps_order(insn, before)) return before;
-        if ((reads(insn, hook_) & state_a) != 0) unite(before, insns_.size());
+        if ((needs(pc) & state_a) != 0) unite(before, insns_.size());
         return (writes(insn) & state_a) != 0 ? insns_.size() : before;
     }
 
@@ -283,7 +314,9 @@ class Passes {
             facts_[0].fast = facts_[0].enters_slow = true;
             return;
         }
-        if (accepts(0)) arrive(0, {.bytes = 0, .end = 0, .indexed = Checked::unknown});
+        Checked start{.bytes = 0, .end = 0};
+        set_index(start, facts_[0].live);
+        if (accepts(0)) arrive(0, start);
         for (std::size_t pc = 0; pc < insns_.size(); ++pc) {
             Facts& f = facts_[pc];
             if (!f.fast) continue;
@@ -294,6 +327,7 @@ class Passes {
                 has_context(hook_) && (!after || (checks && !hook_.linear && !shape_.linear) ||
                                        is_far_index(insns_[pc], f));
             if (!after) continue;
+            f.after = *after;
             for_each_next(insns_[pc], pc, hook_, [&](std::size_t next) {
                 if (accepts(next)) arrive(next, *after);
             });
@@ -303,7 +337,16 @@ class Passes {
     static Checked meet(Checked const& a, Checked const& b) {
         return {.bytes = std::min(a.bytes, b.bytes),
                 .end = a.end == b.end ? a.end : Checked::unknown,
-                .indexed = a.indexed == b.indexed ? a.indexed : Checked::unknown};
+                .indexed = a.indexed == b.indexed ? a.indexed : Checked::unknown,
+                .indexed_bytes = std::min(a.indexed_bytes, b.indexed_bytes)};
+    }
+
+    // X has a new value, which is read where `live` says so.
+    void set_index(Checked& checked, std::uint32_t live) const {
+        checked.indexed = Checked::unknown;
+        checked.indexed_bytes = 0;
+        if (x_is_pointer_ && (live & state_x) != 0)
+            checked.indexed = checked.end == Checked::unknown ? 0 : checked.end;
     }
 
     // Nothing where the instruction needs a call: only the slow version calls.
@@ -323,13 +366,17 @@ class Passes {
             if (shape_.no_perfmon) return std::nullopt;
             checks = true;
             if (keeps_pointer(insn, f)) {
-                checks = checked.indexed < static_cast<std::int32_t>(end_of(insn));
-                if (checks) checked.indexed = static_cast<std::int32_t>(f.needed_x);
+                checks =
+                    checked.indexed == Checked::unknown || checked.indexed_bytes < end_of(insn);
+                if (checks) {
+                    checked.indexed = static_cast<std::int32_t>(f.needed_x);
+                    checked.indexed_bytes = f.needed_x;
+                }
             }
         } else if (calls(insn)) {
             return std::nullopt;
         }
-        if ((writes(insn) & state_x) != 0) checked.indexed = Checked::unknown;
+        if ((writes(insn) & state_x) != 0) set_index(checked, f.live_out);
         return checked;
     }
 
@@ -355,11 +402,40 @@ class Passes {
         }
     }
 
+    // ---- X as a pointer, where no call loads from an index.  A register less: without calls that
+    // is one that the JIT need not save.
+
+    void find_pointer() {
+        if (hook_.access != Access::pointer || !is_index_only()) return;
+        std::vector<Facts> const with_register = facts_;
+        x_is_pointer_ = true;
+        for (Facts& f : facts_) f.fast = f.enters_slow = false;
+        find_checks();
+        // Where different bases meet, X itself is needed.
+        for (std::size_t pc = 0; pc < insns_.size(); ++pc)
+            if (facts_[pc].fast && kind_of(insns_[pc]) == Kind::load_ind &&
+                facts_[pc].before.indexed == Checked::unknown)
+                x_is_pointer_ = false;
+        if (!x_is_pointer_) facts_ = with_register;
+    }
+
+    bool is_index_only() const {
+        for (std::size_t pc = 0; pc < insns_.size(); ++pc) {
+            Facts const& f = facts_[pc];
+            if (f.slow) return false;
+            if (f.fast && (reads(insns_[pc], hook_) & state_x) != 0 &&
+                !keeps_pointer(insns_[pc], f))
+                return false;
+        }
+        return true;
+    }
+
     std::vector<Insn> const& insns_;
     HookRow const& hook_;
     Shape const& shape_;
     std::vector<Facts> facts_;
     std::vector<std::size_t> group_;  // a forest over definitions of A
+    bool x_is_pointer_ = false;
 };
 
 }  // namespace
@@ -382,6 +458,11 @@ std::uint32_t writes(Insn const& insn) {
     cbpf::Op const& op = *cbpf::find(insn.code);
     if (op.kind == Kind::store) return state_cell(insn.k);
     return ((op.writes & cbpf::A) != 0 ? state_a : 0) | ((op.writes & cbpf::X) != 0 ? state_x : 0);
+}
+
+bool copies_a(Insn const& insn) {
+    Kind const kind = kind_of(insn);
+    return (kind == Kind::copy || kind == Kind::store) && cbpf::find(insn.code)->reads == cbpf::A;
 }
 
 bool keeps_pointer(Insn const& insn, Facts const& facts) {
@@ -412,8 +493,7 @@ std::uint32_t in_order(Order order, std::uint32_t k) {
     return k;
 }
 
-std::vector<Facts> find_facts(cbpf::Program const& program, HookRow const& hook,
-                              Shape const& shape) {
+Knowledge find_facts(cbpf::Program const& program, HookRow const& hook, Shape const& shape) {
     return Passes(program, hook, shape).run();
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "bpf/cbpf.h"
@@ -17,10 +18,10 @@ namespace tamis::translator {
 // the pointers that were compared with it stand.
 struct Checked {
     static constexpr std::int32_t unknown = -1;
-    std::uint32_t bytes = 0;     // from the packet's start
-    std::int32_t end = unknown;  // `checked` = data + end
-    std::int32_t indexed =
-        unknown;  // `checked_x` = data + X + indexed, and so far the bytes are there
+    std::uint32_t bytes = 0;          // from the packet's start
+    std::int32_t end = unknown;       // `checked` = data + end
+    std::int32_t indexed = unknown;   // `checked_x` = data + X + indexed
+    std::uint32_t indexed_bytes = 0;  // from X on
     bool operator==(Checked const&) const = default;
 };
 
@@ -33,6 +34,7 @@ struct Facts {
 
     bool reached = false;                      // by some path from the start
     std::uint32_t most_a = any, most_x = any;  // upper bounds of A and X before the instruction
+    std::optional<std::uint32_t> constant;  // A before the instruction, where it is always the same
     // Bytes from the packet's start, and from X on, that every path from here to an accepting end
     // reads; `never` where no path accepts.
     std::uint32_t needed = 0, needed_x = 0;
@@ -40,7 +42,7 @@ struct Facts {
     std::uint32_t live_out = 0;  // the same behind the instruction
     Order order = Order::host;   // of A before the instruction
     bool raw = false;            // a load whose value stays in network order
-    Checked before;              // in the fast version
+    Checked before, after;       // in the fast version
     bool fast = false;           // the fast version gets here,
     bool slow = false;           // or the slow one does, coming from the fast one's failures
     bool enters_slow = false;    // the fast version goes on in the slow one from here
@@ -52,6 +54,9 @@ constexpr std::uint32_t state_cell(std::uint32_t k) { return 4U << k; }
 // What an instruction reads and writes, metadata that work on A and X included.
 std::uint32_t reads(cbpf::Insn const& insn, HookRow const& hook);
 std::uint32_t writes(cbpf::Insn const& insn);
+
+// A copy of A, to X or to a cell.
+bool copies_a(cbpf::Insn const& insn);
 
 // Loads that a pointer reaches: the offset field of a load has 16 bits with a sign, and the
 // verifier follows a packet pointer up to 65,535 bytes (MAX_PACKET_OFF).
@@ -69,8 +74,14 @@ bool always_fails(HookRow const& hook, std::uint32_t k);
 // How A changes when bytes are swapped: the constant to compare or combine it with.
 std::uint32_t in_order(Order order, std::uint32_t k);
 
+struct Knowledge {
+    std::vector<Facts> facts;  // by instruction
+    // X is nothing but an index, and has no register: whatever sets it sets `checked_x` to X bytes
+    // behind `checked`, or behind `data` where that is unknown.
+    bool x_is_pointer = false;
+};
+
 // Runs all passes.
-std::vector<Facts> find_facts(cbpf::Program const& program, HookRow const& hook,
-                              Shape const& shape);
+Knowledge find_facts(cbpf::Program const& program, HookRow const& hook, Shape const& shape);
 
 }  // namespace tamis::translator

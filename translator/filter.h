@@ -60,8 +60,9 @@ Result<void> emit_socket_form(Builder& builder, cbpf::Program const& program, Ho
 // What the caller emits behind a filter and how that uses registers.
 struct Surroundings {
     Ends ends;
-    std::function<void()> begin = [] {};  // emits what comes first, behind any call
-    bool needs_context = false;           // in `context`, to the end
+    // Emits what comes first, behind any call; told whether r0 is left alone up to the first call.
+    std::function<void(bool keeps_r0)> begin = [](bool) {};
+    bool needs_context = false;  // in `context`, to the end
     // Without a context: where the packet's bounds are, and what else may be used.
     std::optional<BodyRegisters> registers{};
 };

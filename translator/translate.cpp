@@ -122,11 +122,11 @@ Result<void> emit_with_function(Builder& b, cbpf::Program const& program, HookRo
 }
 
 // The filter in line, its ends leading straight to the actions.  The verdict of a packet that does
-// not match is in r0 from the start, so that a reject is an exit.
+// not match is in r0 from the start, if that register is not used, so that a reject is an exit.
 Result<void> emit_deciding(Builder& b, cbpf::Program const& program, HookRow const& hook,
                            Options const& options) {
     Builder::Label const accept = b.label(), reject = b.label(), later = b.label();
-    bool const preset = options.no_match.name->arg == Arg::none && hook.access == Access::pointer;
+    bool preset = options.no_match.name->arg == Arg::none && hook.access == Access::pointer;
     auto const place = [&](bool falls) {
         if ((falls || b.is_used(accept)) && !b.is_bound(accept)) {
             b.bind(accept);
@@ -147,7 +147,8 @@ Result<void> emit_deciding(Builder& b, cbpf::Program const& program, HookRow con
             act(b, options.no_match, Reg::r0);
         }
     };
-    auto const begin = [&] {
+    auto const begin = [&](bool keeps_r0) {
+        preset = preset && keeps_r0;
         if (preset) b.mov32(Reg::r0, options.no_match.name->code);
     };
     return emit_direct_form(b, program, hook, options.shape,
@@ -183,7 +184,7 @@ Result<void> emit_counting(Builder& b, cbpf::Program const& program, HookRow con
     };
     return emit_direct_form(b, program, hook, options.shape,
                             {.ends = {counting, counting, accept, place},
-                             .begin = [&] { set_index(counter_passed); },
+                             .begin = [&](bool) { set_index(counter_passed); },
                              .needs_context = true});
 }
 

@@ -101,7 +101,8 @@ class Maker {
         half(65535), word(0);
         for (unsigned i = 0; i < options; ++i) word(0x0101080a);
         if (known == 80 && below(3) == 0)
-            for (char const c : std::string_view("GET / HTTP/1.1\r\n")) byte(static_cast<std::uint8_t>(c));
+            for (char const c : std::string_view("GET / HTTP/1.1\r\n"))
+                byte(static_cast<std::uint8_t>(c));
     }
 
     std::mt19937_64 random_{1};
