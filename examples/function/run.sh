@@ -1,30 +1,12 @@
 #!/usr/bin/env bash
 # Filters as functions: compiles two, links them with a C program that calls them, loads and runs it.
 #   run.sh [TAMIS]
-set -euo pipefail
+. "$(dirname "$0")/../support.sh"
 
 tamis=$(realpath "$(command -v "${1:-tamis}")")
 here=$(cd "$(dirname "$0")" && pwd)
-
-skip() {
-    echo "$1"
-    [ "${TAMIS_REQUIRE_KERNEL:-}" = 1 ] && exit 1
-    exit 77 # what meson takes for a skipped test
-}
-[ "${TAMIS_KERNEL:-}" != no ] || { echo "TAMIS_KERNEL=no" && exit 77; }
-[ "$(id -u)" -eq 0 ] || skip "loading a program needs root (CAP_BPF and CAP_NET_ADMIN)"
-for tool in bpftool clang ip tc ping; do
-    command -v $tool >/dev/null || skip "$tool is not installed"
-done
-ip netns add "tamis-function-$$" 2>/dev/null || skip "network namespaces need CAP_SYS_ADMIN"
-
-ns=tamis-function-$$ peer=tamis-function-peer-$$ folder=$(mktemp -d)
-clean_up() {
-    ip netns del "$ns"
-    ip netns del "$peer" 2>/dev/null || true
-    rm -rf "$folder" "/sys/fs/bpf/$ns"
-}
-trap clean_up EXIT
+need bpftool clang ip tc ping
+two_networks function 10.79.0
 cd "$folder"
 
 echo "Two filters, a C program that calls them, and all of it in one object:"
@@ -35,12 +17,6 @@ bpftool gen object linked.o watch.o is_ping.o is_dns.o
 bpftool prog loadall linked.o "/sys/fs/bpf/$ns"
 ls "/sys/fs/bpf/$ns" | sed 's/^/  /'
 
-ip netns add "$peer"
-ip link add veth0 netns "$ns" type veth peer name veth0 netns "$peer"
-ip -n "$ns" address add 10.79.0.1/24 dev veth0
-ip -n "$peer" address add 10.79.0.2/24 dev veth0
-ip -n "$ns" link set veth0 up
-ip -n "$peer" link set veth0 up
 # Not `ip -n`, which sees another /sys.
 inside() { nsenter --net="/run/netns/$ns" "$@"; }
 inside ip link set veth0 xdpgeneric pinned "/sys/fs/bpf/$ns/drop_pings"

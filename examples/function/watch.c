@@ -1,7 +1,8 @@
 // An XDP program and a tc program that leave the looking at packets to filters of tamis.
-#include <bpf/bpf_helpers.h>
-#include <linux/bpf.h>
+#include <linux/bpf.h> // before those that use its types
 #include <linux/pkt_cls.h>
+
+#include <bpf/bpf_helpers.h>
 
 #include "is_dns.h"
 #include "is_ping.h"

@@ -1,37 +1,12 @@
 #!/usr/bin/env bash
 # Compiles a filter to an object file and loads it with bpftool, ip and tc.
 #   run.sh [TAMIS] [EXPR]
-set -euo pipefail
+. "$(dirname "$0")/../support.sh"
 
 tamis=${1:-tamis}
 filter=${2:-icmp}
-
-skip() {
-    echo "$1"
-    [ "${TAMIS_REQUIRE_KERNEL:-}" = 1 ] && exit 1
-    exit 77 # what meson takes for a skipped test
-}
-[ "${TAMIS_KERNEL:-}" != no ] || { echo "TAMIS_KERNEL=no" && exit 77; }
-[ "$(id -u)" -eq 0 ] || skip "loading a program needs root (CAP_BPF and CAP_NET_ADMIN)"
-for tool in bpftool ip tc ping; do
-    command -v $tool >/dev/null || skip "$tool is not installed"
-done
-ip netns add "tamis-object-$$" 2>/dev/null || skip "network namespaces need CAP_SYS_ADMIN"
-
-ns=tamis-object-$$ peer=tamis-object-peer-$$ folder=$(mktemp -d)
-clean_up() {
-    ip netns del "$ns"
-    ip netns del "$peer" 2>/dev/null || true
-    rm -rf "$folder" "/sys/fs/bpf/$ns"
-}
-trap clean_up EXIT
-
-ip netns add "$peer"
-ip link add veth0 netns "$ns" type veth peer name veth0 netns "$peer"
-ip -n "$ns" address add 10.78.0.1/24 dev veth0
-ip -n "$peer" address add 10.78.0.2/24 dev veth0
-ip -n "$ns" link set veth0 up
-ip -n "$peer" link set veth0 up
+need bpftool ip tc ping
+two_networks object 10.78.0
 
 echo "An object, loaded and pinned by bpftool:"
 "$tamis" compile --hook xdp -o "$folder/xdp.o" "$filter"

@@ -1,10 +1,11 @@
 // Attaches a filter of tamis to an interface and says what it counted when its input ends.
 //   counts INTERFACE
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "filter.skel.h"  // bpftool gen skeleton filter.o name filter
 

@@ -402,6 +402,20 @@ class InCPrograms(Objects):
             said = json.loads(self.output("bpftool", "-j", "map", "dump", "id", str(number)))
             self.assertEqual(said[1]["formatted"]["values"][0]["value"], {"packets": 0, "bytes": 0})
 
+    def test_functions_for_every_hook(self):
+        for hook, section in (("socket", "socket"), ("tc-egress", "tc"), ("tc-action", "action"), ("xdp-frags", "xdp.frags"),
+                              ("cgroup-egress", "cgroup_skb/egress"), ("lwt-out", "lwt_out")):
+            self.function("is_it", "--hook", hook, "-q", "--", "tcp port 80 or ip[8] > 3")
+            caller = self.compiler('''
+                #include <linux/bpf.h>
+                #include <bpf/bpf_helpers.h>
+                #include "is_it.h"
+                SEC("%s") int caller(struct %s *ctx) { return is_it(ctx) ? 1 : 0; }
+                char _license[] SEC("license") = "GPL";''' % (section, "xdp_md" if "xdp" in hook else "__sk_buff"), "caller")
+            linked = os.path.join(self.folder, "linked.o")
+            self.output("bpftool", "gen", "object", linked, caller, os.path.join(self.folder, "is_it.o"))
+            self.assertEqual(set(self.load(linked)), {"caller"})
+
     def test_function_refusals(self):
         for arguments, message in (
                 (["--function", "int"], "'int' is a keyword of C"),
