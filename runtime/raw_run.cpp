@@ -13,7 +13,7 @@ namespace {
 Result<Fd> create_map(ebpf::MapSpec const& map) {
     bpf_map_create_opts options{};
     options.sz = sizeof options;
-    options.map_flags = map.flags | (map.constant ? BPF_F_RDONLY_PROG : 0U);
+    options.map_flags = map.flags | (map.constant ? std::uint32_t{BPF_F_RDONLY_PROG} : 0U);
     // Names of sections begin with a dot and may be too long for a map; nobody looks at it.
     Fd fd(bpf_map_create(static_cast<bpf_map_type>(map.type), nullptr, map.key_size,
                          map.value_size(), map.max_entries, &options));
