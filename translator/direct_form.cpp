@@ -250,6 +250,9 @@ class DirectForm {
         if (hook_.access == Access::dynptr) {
             b_.load(Size::dword, Reg::r1, context, nf_ctx_skb).mov32(Reg::r2, 0);
             b_.mov(Reg::r3, frame).alu(Alu::add, Reg::r3, dynptr).call(Kfunc::dynptr_from_skb);
+            // A slice may read its buffer, and only with CAP_PERFMON may that be memory that was
+            // never written.
+            if (shape_.no_perfmon) b_.store(Size::word, frame, bounce, 0);
         }
         bool const length = any_emitted(
             [](Insn const& insn, Facts const&) { return kind_of(insn) == Kind::load_len; });

@@ -54,6 +54,9 @@ TESTS = [
     Test("program types", "{build}/tests/runtime/program_types_test"),
     Test("differential", "{build}/tests/differential/differential --programs 100 --packets 10 --stride 5",
          data=("tests/frontend/expressions.txt",)),
+    Test("everywhere", "{build}/tests/translator/everywhere_test --stride 25 "
+                       "--gtest_filter=EverywhereKernel.*-*ProgramsDoNotGrow",
+         data=("tests/frontend/expressions.txt", "tests/cases/*.txt")),
     Test("command", "sh tests/qemu/command.sh", data=("examples/capture.pcap",)),
     Test("load", "sh tests/qemu/load.sh {build}/tests/load", data=("{build}/tests/load/*.o",)),
     Test("attach", "sh tests/qemu/attach.sh", modules=("act_bpf", "cls_matchall")),

@@ -1,0 +1,319 @@
+// Programs of filters at every hook: that the kernel takes them, also from a process with fewer
+// capabilities, what they come to there, and that the filters which other translators get wrong
+// are right.
+//
+//     everywhere_test [--stride N] [gtest options]
+//
+// UPDATE=1 writes the table of sizes (tests/translator/sizes.txt) anew.
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "backend/object.h"
+#include "bpf/link_types.h"
+#include "frontend/compile.h"
+#include "runtime/kernel.h"
+#include "tests/support/corpus.h"
+#include "tests/support/kernel_gate.h"
+#include "tests/support/verifier.h"
+#include "translator/translate.h"
+#include "verify/prove.h"
+
+namespace tamis {
+namespace {
+
+std::size_t stride = 1;  // every how many filters of the corpus are loaded
+
+translator::Options options_for(HookRow const& hook) {
+    return {.hook = hook.hook,
+            .match = {find_action(hook, hook.match)},
+            .no_match = {find_action(hook, hook.no_match)},
+            .stats = true};
+}
+
+// The filter as `tamis compile --hook` compiles it; nothing where the link type has no such filter.
+std::optional<cbpf::Program> compile_at(HookRow const& hook, std::string const& text) {
+    auto compiled =
+        frontend::compile(text, {.link_type = default_link_type(hook),
+                                 .context = frontend::Context::live,
+                                 .tags = hook.vlan == VlanTag::packet ? frontend::Tags::in_packet
+                                                                      : frontend::Tags::taken_out,
+                                 .netmask = 0xffffff00});
+    if (!compiled) return std::nullopt;
+    return std::move(compiled->program);
+}
+
+Result<runtime::LoadedProgram> load(ebpf::Program const& program, HookRow const& hook) {
+    auto const object = backend::object(program, hook);
+    if (!object) return fail(object.error());
+    return runtime::LoadedProgram::load(*object, hook);
+}
+
+std::vector<std::string> texts() {
+    auto const filters = test::corpus(TAMIS_SOURCE_ROOT);
+    EXPECT_TRUE(filters);
+    std::set<std::string> seen;
+    std::vector<std::string> out;
+    for (test::CorpusFilter const& filter : *filters)
+        if (!filter.assembly && filter.text.size() < 4000 && seen.insert(filter.text).second)
+            out.push_back(filter.text);
+    return out;
+}
+
+// Hooks whose programs the verifier sees in the same way are loaded once.
+std::vector<Hook> const distinct = {
+    Hook::socket,         Hook::xdp,           Hook::xdp_frags, Hook::tc_ingress, Hook::tc_action,
+    Hook::cgroup_ingress, Hook::cgroup_egress, Hook::lwt_in,    Hook::lwt_out,    Hook::lwt_xmit,
+    Hook::netfilter_input};
+
+// Filters of the corpus that compile at a hook, loaded there; how many.
+std::size_t load_corpus(Hook which, translator::Shape const& shape, std::size_t every) {
+    HookRow const& hook = row(which);
+    std::vector<std::string> const all = texts();
+    std::size_t loaded = 0;
+    for (std::size_t i = 0; i < all.size(); i += every) {
+        auto const classic = compile_at(hook, all[i]);
+        if (!classic) continue;
+        translator::Options options = options_for(hook);
+        options.shape = shape;
+        auto const program = translator::translate(*classic, options);
+        if (!program) continue;  // metadata that the hook lacks; the message has its own test
+        auto const result = load(*program, hook);
+        EXPECT_TRUE(result) << hook.name << ": " << all[i] << "\n"
+                            << render(result.error(), {all[i], ""});
+        if (!result) break;
+        ++loaded;
+    }
+    return loaded;
+}
+
+TEST(EverywhereKernel, EveryFilterLoadsAtEveryHook) {
+    TAMIS_NEED_KERNEL("CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", geteuid() == 0);
+    for (Hook const hook : distinct) {
+        if (!runtime::kernel_has(row(hook))) continue;
+        std::size_t const loaded = load_corpus(hook, {}, stride);
+        EXPECT_GT(loaded, 500 / stride) << row(hook).name;
+        fmt::print("{}: {} filters\n", row(hook).name, loaded);
+    }
+}
+
+TEST(EverywhereKernel, TheLinearShapeLoads) {
+    TAMIS_NEED_KERNEL("CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", geteuid() == 0);
+    for (Hook const hook : {Hook::tc_ingress, Hook::xdp_frags, Hook::cgroup_egress})
+        EXPECT_GT(load_corpus(hook, {.linear = true}, 7 * stride), 500 / 7 / stride);
+}
+
+// In a process of its own, which keeps these two.
+TEST(EverywhereKernel, TheShapeWithoutPerfmonLoadsWithoutIt) {
+    TAMIS_NEED_KERNEL("CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", geteuid() == 0);
+    pid_t const child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+        __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+        __user_cap_data_struct data[2]{};
+        data[0].effective = data[0].permitted = 1U << CAP_NET_ADMIN;
+        data[1].effective = data[1].permitted = 1U << (CAP_BPF - 32);
+        if (::syscall(SYS_capset, &header, data) != 0) _exit(2);
+        for (Hook const hook : distinct) {
+            if (!runtime::kernel_has(row(hook))) continue;
+            load_corpus(hook, {.no_perfmon = true}, 7 * stride);
+        }
+        _exit(testing::Test::HasFailure() ? 1 : 0);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+std::string series() {
+    utsname name{};
+    uname(&name);
+    std::string_view const release = name.release;
+    return std::string(release.substr(0, release.find('.', release.find('.') + 1)));
+}
+
+// Hooks that this kernel lacks, and what a program at one is told.
+TEST(EverywhereKernel, RefusalsNameTheKernelThatHasTheHook) {
+    TAMIS_NEED_KERNEL("CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", geteuid() == 0);
+    std::string lacking;
+    for (HookRow const& hook : hooks())
+        if (!runtime::kernel_has(hook)) lacking += std::string(hook.name) + ' ';
+    std::map<std::string, std::string> const known = {
+        {"6.1",
+         "netfilter-prerouting netfilter-input netfilter-forward netfilter-output "
+         "netfilter-postrouting "},
+        {"6.12", ""},
+        {"6.18", ""}};
+    if (auto const row = known.find(series()); row != known.end()) EXPECT_EQ(lacking, row->second);
+    for (HookRow const& hook : hooks()) {
+        if (runtime::kernel_has(hook)) continue;
+        auto const program = translator::translate(*compile_at(hook, "tcp"), options_for(hook));
+        ASSERT_TRUE(program);
+        auto const refused = load(*program, hook);
+        ASSERT_FALSE(refused) << hook.name;
+        EXPECT_NE(render(refused.error(), {"", ""})
+                      .find(fmt::format("the hook '{}' needs Linux {}", hook.name, hook.since)),
+                  std::string::npos)
+            << render(refused.error(), {"", ""});
+    }
+}
+
+// ---- Sizes
+
+// What a program comes to in the kernel.
+struct Size {
+    std::size_t insns = 0, jited = 0, verified = 0;
+};
+
+constexpr std::string_view sized_filters[] = {
+    "ip",
+    "tcp",
+    "host 10.0.0.1",
+    "tcp dst port 80",
+    "port 53",
+    "not (tcp port 22)",
+    "tcp[tcpflags] & (tcp-syn|tcp-fin) != 0",
+    "(tcp[tcpflags] & tcp-syn != 0 or port 443) and not tcp dst port 80",
+    "port 80 and tcp[((tcp[12:1] & 0xf0) >> 2):4] = 0x47455420",
+    "ip6 host 2001:db8::1",
+    "vlan 100 and tcp dst port 80",
+    "len > 100 and udp",
+    "portrange 20-1024",
+    "icmp6 and ip6[40] = 128",
+};
+
+std::optional<Size> size_at(HookRow const& hook, std::string const& text) {
+    auto const classic = compile_at(hook, text);
+    if (!classic) return std::nullopt;
+    auto const program = translator::translate(*classic, options_for(hook));
+    if (!program) return std::nullopt;
+    auto const loaded = load(*program, hook);
+    EXPECT_TRUE(loaded) << hook.name << ": " << text;
+    if (!loaded) return std::nullopt;
+    bpf_prog_info info{};
+    bpf_attr attr{};
+    attr.info.bpf_fd = static_cast<std::uint32_t>(loaded->fd());
+    attr.info.info = test::address(&info);
+    attr.info.info_len = sizeof info;
+    EXPECT_EQ(test::sys_bpf(BPF_OBJ_GET_INFO_BY_FD, attr), 0);
+    return Size{info.xlated_prog_len / sizeof(ebpf::Insn), info.jited_prog_len,
+                info.verified_insns};
+}
+
+TEST(EverywhereKernel, ProgramsDoNotGrow) {
+    TAMIS_NEED_KERNEL("CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", geteuid() == 0);
+    std::string const path = TAMIS_SOURCE_ROOT "/tests/translator/sizes.txt";
+    std::map<std::string, Size> known;
+    std::string kernel;
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line);) {
+        if (line.starts_with("# kernel ")) kernel = line.substr(9);
+        if (line.empty() || line[0] == '#') continue;
+        std::istringstream words(line);
+        std::string hook, text;
+        Size size;
+        words >> hook >> size.insns >> size.jited >> size.verified >> std::ws;
+        std::getline(words, text);
+        known[hook + " " + text] = size;
+    }
+    bool const update = std::getenv("UPDATE") != nullptr;
+    if (!update && kernel != series()) GTEST_SKIP() << "sizes.txt was written on Linux " << kernel;
+    std::string out = fmt::format(
+        "# Programs of filters in the kernel: instructions, bytes of machine code, instructions "
+        "that\n"
+        "# the verifier went through.  More by a tenth is a failure; UPDATE=1 everywhere_test "
+        "writes it.\n"
+        "# kernel {}\n",
+        series());
+    auto const grown = [](std::size_t now, std::size_t before) { return 10 * now > 11 * before; };
+    for (Hook const which : distinct) {
+        HookRow const& hook = row(which);
+        if (!runtime::kernel_has(hook)) continue;
+        for (std::string_view const text : sized_filters) {
+            auto const size = size_at(hook, std::string(text));
+            if (!size) continue;
+            out += fmt::format("{:16} {:4} {:5} {:5}  {}\n", hook.name, size->insns, size->jited,
+                               size->verified, text);
+            if (update) continue;
+            auto const before = known.find(fmt::format("{} {}", hook.name, text));
+            ASSERT_NE(before, known.end()) << hook.name << ": " << text;
+            EXPECT_FALSE(grown(size->insns, before->second.insns) ||
+                         grown(size->jited, before->second.jited) ||
+                         grown(size->verified, before->second.verified))
+                << hook.name << ": " << text << ": " << size->insns << " instructions, "
+                << size->jited << " bytes, " << size->verified << " verified; was "
+                << before->second.insns << ", " << before->second.jited << ", "
+                << before->second.verified;
+        }
+    }
+    if (update) std::ofstream(path) << out;
+}
+
+// ---- Filters that people type and other translators get wrong, or that the verifier refuses
+
+struct Failing {
+    std::string_view who, text;
+};
+constexpr Failing failing[] = {
+    {"a pointer of two bases at a join",
+     "(tcp[tcpflags] & tcp-syn != 0 or port 443) and not tcp dst port 80"},
+    {"the same", "(tcp[tcpflags] & tcp-ack != 0 or tcp src port 53) and tcp dst port 443"},
+    {"merged by clang", "tcp[tcpflags] & tcp-syn != 0 or not port 53"},
+    {"A taken for X", "tcp[13]=2"},
+    {"A taken for X", "icmp[icmptype] = icmp-echo"},
+    {"A taken for X", "tcp[2:1] > 2"},
+    {"a short immediate", "tcp[tcpflags] & tcp-ack != 0"},
+    {"a short immediate", "ether[0] & 1 = 0"},
+    {"cells that are not stored", "tcp[2:2] > ip[4:2]"},
+    {"no length", "less 70"},
+    {"no length", "len > 100"},
+    {"constants that are sign-extended", "src host 192.168.0.1"},
+    {"no inverse of a bit test", "tcp[tcpflags] & tcp-syn != 0"},
+    {"no inverse of a bit test", "ether multicast"},
+};
+
+TEST(Everywhere, FiltersThatOthersGetWrongAreRight) {
+    if (!verify::can_prove()) GTEST_SKIP() << verify::prover_missing;
+    std::size_t proved = 0;
+    for (Failing const& f : failing)
+        for (Hook const which : distinct) {
+            HookRow const& hook = row(which);
+            auto const classic = compile_at(hook, std::string(f.text));
+            if (!classic) {
+                EXPECT_TRUE(hook.start == Start::network && f.text.starts_with("ether")) << f.text;
+                continue;
+            }
+            translator::Options const options = options_for(hook);
+            auto const program = translator::translate(*classic, options);
+            ASSERT_TRUE(program);
+            verify::Proof const proof =
+                verify::prove_translation(*classic, *program, options, {.blocks = false});
+            EXPECT_EQ(proof.outcome, verify::Outcome::proved)
+                << f.who << ": " << f.text << " at " << hook.name << ": " << proof.reason;
+            ++proved;
+        }
+    EXPECT_GT(proved, 130U);
+}
+
+}  // namespace
+}  // namespace tamis
+
+int main(int argc, char** argv) {
+    testing::InitGoogleTest(&argc, argv);
+    if (argc == 3 && std::string_view(argv[1]) == "--stride") {
+        std::string_view const number = argv[2];
+        std::from_chars(number.data(), number.data() + number.size(), tamis::stride);
+    }
+    return tamis::stride == 0 ? 2 : RUN_ALL_TESTS();
+}
