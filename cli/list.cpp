@@ -75,6 +75,10 @@ void warn_of_private_pins() {
             "`ip netns exec`\n");
 }
 
+std::string pin_of(runtime::Leftover const& leftover) {
+    return leftover.name.substr(std::string_view("tamis_").size());
+}
+
 Exit list_all(bool json) {
     warn_of_private_pins();
     auto const all = runtime::all_pinned();
@@ -85,12 +89,28 @@ Exit list_all(bool json) {
         else
             print(paragraph(pinned));
     }
+    auto const left = runtime::leftovers();
+    if (!left) return report(left.error());
+    for (runtime::Leftover const& leftover : *left)
+        complain(
+            fmt::format("tamis: note: there is a '{}' at {} whose entry is gone; `tamis detach "
+                        "{}` ends it\n",
+                        escape(leftover.name), leftover.place, escape(pin_of(leftover))));
     return Exit::success;
 }
 
 Exit detach_one(Pinned const& pinned) {
     if (auto const done = runtime::detach(pinned); !done) return report(done.error());
     complain(fmt::format("detached {}\n", pinned.name));
+    return Exit::success;
+}
+
+// Exit::nothing: there is none.
+Exit detach_leftover(std::string const& name) {
+    auto const removed = runtime::remove_leftovers(name);
+    if (!removed) return report(removed.error());
+    if (*removed == 0) return Exit::nothing;
+    complain(fmt::format("detached {}\n", name));
     return Exit::success;
 }
 
@@ -101,6 +121,11 @@ Exit detach_all() {
     Exit worst = Exit::success;
     for (Pinned const& pinned : *all)
         if (Exit const code = detach_one(pinned); code != Exit::success) worst = code;
+    auto const left = runtime::leftovers();
+    if (!left) return report(left.error());
+    for (runtime::Leftover const& leftover : *left)
+        if (Exit const code = detach_leftover(pin_of(leftover)); code != Exit::success)
+            worst = code;
     return worst;
 }
 
@@ -127,8 +152,9 @@ Exit detach(std::vector<std::string> const& args) {
                            std::nullopt,
                            {{"`tamis detach NAME`, or --all", std::nullopt}}});
         auto const pinned = runtime::find_pinned(name);
-        if (!pinned) return report(pinned.error());
-        return detach_one(*pinned);
+        if (pinned) return detach_one(*pinned);
+        Exit const code = detach_leftover(name);
+        return code == Exit::nothing ? report(pinned.error()) : code;
     });
 }
 

@@ -83,4 +83,14 @@ Result<Attached> attach_pinned(HookRow const& hook, Program const& program, Wher
 // back what it had replaced.
 Result<void> detach(Pinned const& pinned);
 
+// Programs of ours in tables of this network namespace that nothing is pinned for: their BPF file
+// system went away.
+struct Leftover {
+    std::string name;   // of the program, `tamis_NAME`
+    std::string place;  // "tc-egress eth0"
+};
+Result<std::vector<Leftover>> leftovers();
+// Takes out those of `program_name(pin)`; how many there were.
+Result<std::size_t> remove_leftovers(std::string const& pin);
+
 }  // namespace tamis::runtime

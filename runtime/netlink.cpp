@@ -27,10 +27,7 @@ std::string words(std::span<std::byte const> answer) {
     if ((read<nlmsghdr>(answer).nlmsg_flags & NLM_F_CAPPED) == 0)
         begin += read<nlmsgerr>(answer.subspan(sizeof(nlmsghdr))).msg.nlmsg_len - sizeof(nlmsghdr);
     if (begin >= answer.size()) return {};
-    auto const text = find(attributes(answer.subspan(begin)), NLMSGERR_ATTR_MSG);
-    std::string out(reinterpret_cast<char const*>(text.data()), text.size());
-    while (!out.empty() && out.back() == '\0') out.pop_back();
-    return out;
+    return text(find(attributes(answer.subspan(begin)), NLMSGERR_ATTR_MSG));
 }
 
 Result<Fd> open() {
@@ -64,6 +61,11 @@ std::span<std::byte const> find(std::span<NetlinkAttribute const> all, std::uint
 
 std::uint32_t number(std::span<std::byte const> value) {
     return value.size() < sizeof(std::uint32_t) ? 0 : read<std::uint32_t>(value);
+}
+
+std::string text(std::span<std::byte const> value) {
+    std::string const bytes(reinterpret_cast<char const*>(value.data()), value.size());
+    return bytes.substr(0, bytes.find('\0'));
 }
 
 NetlinkRequest::NetlinkRequest(std::uint16_t type, std::uint16_t flags) {

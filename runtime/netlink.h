@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,6 +26,8 @@ std::vector<NetlinkAttribute> attributes(std::span<std::byte const> bytes);
 std::span<std::byte const> find(std::span<NetlinkAttribute const> all, std::uint16_t type);
 // A 32-bit value in host order; 0 where it is shorter.
 std::uint32_t number(std::span<std::byte const> value);
+// Up to its NUL.
+std::string text(std::span<std::byte const> value);
 
 class NetlinkRequest {
   public:

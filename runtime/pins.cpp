@@ -173,6 +173,14 @@ Result<Fd> Pinned::open(std::string const& file) const {
     return fd;
 }
 
+std::uint32_t Pinned::program() const {
+    auto const fd = open("prog");
+    bpf_prog_info info{};
+    std::uint32_t size = sizeof info;
+    if (!fd || bpf_obj_get_info_by_fd(fd->get(), &info, &size) != 0) return 0;
+    return info.id;
+}
+
 Result<Counters> Pinned::counters() const {
     auto const map = open("counters");
     if (!map) return fail(map.error());

@@ -57,6 +57,7 @@ struct Pinned {
     Facts about{};  // empty: whoever made it did not come to its end
     bool has(std::string const& file) const;
     Result<Fd> open(std::string const& file) const;
+    std::uint32_t program() const;  // the ID of `prog`; 0: there is none
     // Of the map `counters`.
     Result<Counters> counters() const;
     // Seconds since it was described.

@@ -53,10 +53,10 @@ struct Route {
     }
 };
 
-// The routes to exactly this prefix in the main table.
-Result<std::vector<Route>> routes(Prefix const& prefix) {
+// The routes of the main table.
+Result<std::vector<Route>> routes(int family) {
     rtmsg wanted{};
-    wanted.rtm_family = static_cast<unsigned char>(prefix.family);
+    wanted.rtm_family = static_cast<unsigned char>(family);
     auto answers =
         NetlinkRequest(RTM_GETROUTE, NLM_F_DUMP).header(wanted).talk("cannot list routes");
     if (!answers) return fail(answers.error());
@@ -65,18 +65,32 @@ Result<std::vector<Route>> routes(Prefix const& prefix) {
         if (answer.size() < sizeof(rtmsg)) continue;
         Route route{{}, std::move(answer)};
         std::memcpy(&route.header, route.message.data(), sizeof route.header);
-        auto const all = route.all();
-        std::uint32_t const table = number(find(all, RTA_TABLE));
-        if (table != RT_TABLE_MAIN || route.header.rtm_dst_len != prefix.length ||
-            (route.header.rtm_flags & RTM_F_CLONED) != 0)
-            continue;
-        auto const to = find(all, RTA_DST);
-        bool const same =
-            prefix.length == 0 ||
-            std::equal(to.begin(), to.end(), prefix.address.begin(), prefix.address.end());
-        if (same) out.push_back(std::move(route));
+        bool const cached = (route.header.rtm_flags & RTM_F_CLONED) != 0;
+        if (number(find(route.all(), RTA_TABLE)) == RT_TABLE_MAIN && !cached)
+            out.push_back(std::move(route));
     }
     return out;
+}
+
+// Those to exactly this prefix.
+Result<std::vector<Route>> routes(Prefix const& prefix) {
+    auto out = routes(prefix.family);
+    if (!out) return out;
+    std::erase_if(*out, [&](Route const& route) {
+        auto const to = find(route.all(), RTA_DST);
+        return route.header.rtm_dst_len != prefix.length ||
+               (prefix.length != 0 &&
+                !std::equal(to.begin(), to.end(), prefix.address.begin(), prefix.address.end()));
+    });
+    return out;
+}
+
+std::string prefix_of(Route const& route) {
+    char address[INET6_ADDRSTRLEN] = "";
+    auto const to = find(route.all(), RTA_DST);
+    if (to.empty()) return route.header.rtm_family == AF_INET ? "0.0.0.0/0" : "::/0";
+    inet_ntop(route.header.rtm_family, to.data(), address, sizeof address);
+    return fmt::format("{}/{}", address, route.header.rtm_dst_len);
 }
 
 // The name of the program on a route; nothing where it carries none.
@@ -85,7 +99,7 @@ std::optional<std::string> program_on(Route const& route) {
     if (find(all, RTA_ENCAP).empty()) return std::nullopt;
     for (NetlinkAttribute const& way : attributes(find(all, RTA_ENCAP))) {
         auto const name = find(attributes(way.value), LWT_BPF_PROG_NAME);
-        if (!name.empty()) return reinterpret_cast<char const*>(name.data());
+        if (!name.empty()) return text(name);
     }
     return std::string();
 }
@@ -111,14 +125,13 @@ std::uint16_t way(Hook hook) {
 
 }  // namespace
 
-Result<void> add_to_route(int program, std::string const& text, Hook hook,
-                          std::string const& name) {
-    auto const prefix = parse_prefix(text);
+Result<void> add_to_route(int program, std::string const& to, Hook hook, std::string const& name) {
+    auto const prefix = parse_prefix(to);
     if (!prefix) return fail(prefix.error());
     auto const found = routes(*prefix);
     if (!found) return fail(found.error());
     auto const refuse = [&](std::string_view what, std::string_view note) {
-        return fail(Diagnostic{fmt::format("{} '{}'", what, escape(text)),
+        return fail(Diagnostic{fmt::format("{} '{}'", what, escape(to)),
                                std::nullopt,
                                {{std::string(note), std::nullopt}}});
     };
@@ -146,8 +159,8 @@ Result<void> add_to_route(int program, std::string const& text, Hook hook,
     return {};
 }
 
-Result<void> remove_from_route(std::string const& text, std::string const& name) {
-    auto const prefix = parse_prefix(text);
+Result<void> remove_from_route(std::string const& to, std::string const& name) {
+    auto const prefix = parse_prefix(to);
     if (!prefix) return fail(prefix.error());
     auto const found = routes(*prefix);
     if (!found) return fail(found.error());
@@ -158,6 +171,26 @@ Result<void> remove_from_route(std::string const& text, std::string const& name)
             return fail(done.error());
     }
     return {};
+}
+
+Result<std::vector<Sticky>> sticky_routes() {
+    std::vector<Sticky> out;
+    for (int const family : {AF_INET, AF_INET6}) {
+        auto const all = routes(family);
+        if (!all) return fail(all.error());
+        for (Route const& route : *all) {
+            std::string const name = program_on(route).value_or("");
+            std::uint32_t program = 0;
+            std::size_t const bracket = name.find(":[");
+            if (!name.starts_with("tamis_") || bracket == name.npos) continue;
+            std::from_chars(name.data() + bracket + 2, name.data() + name.size(), program);
+            out.push_back({.name = name,
+                           .program = program,
+                           .place = "route " + prefix_of(route),
+                           .prefix = prefix_of(route)});
+        }
+    }
+    return out;
 }
 
 }  // namespace tamis::runtime

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "bpf/hooks.h"
 #include "bpf/result.h"
@@ -28,5 +29,19 @@ Result<void> add_to_route(int program, std::string const& prefix, Hook hook,
                           std::string const& name);
 // The route as it is now, without the program of that name; nothing where it is gone already.
 Result<void> remove_from_route(std::string const& prefix, std::string const& name);
+
+// What is there in this network namespace under a name that begins with `tamis_`: `tamis_web:[17]`,
+// the program's ID in brackets.
+struct Sticky {
+    std::string name;
+    std::uint32_t program;
+    std::string place;            // "tc-egress eth0", "route 10.0.0.0/8"
+    std::uint32_t interface = 0;  // 0: it is on a route
+    bool egress = false;
+    std::string prefix{};
+};
+Result<std::vector<Sticky>> sticky_tc_filters();
+Result<std::vector<Sticky>> sticky_routes();
+Result<void> remove(Sticky const& sticky);
 
 }  // namespace tamis::runtime

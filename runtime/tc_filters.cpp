@@ -1,5 +1,6 @@
 // tc's filters and actions.
 #include <cerrno>
+#include <memory>
 #include <optional>
 
 #include <bpf/libbpf.h>
@@ -8,6 +9,7 @@
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/tc_act/tc_bpf.h>
+#include <net/if.h>
 
 #include "runtime/libbpf_words.h"
 #include "runtime/netlink.h"
@@ -34,6 +36,7 @@ void destroy_clsact(std::uint32_t interface) {
 
 struct Filter {
     std::uint32_t handle, priority, program;  // 0: no eBPF program
+    std::string name;
 };
 // What there is at one side; a chain that has no filter yet lists itself.
 Result<std::vector<Filter>> filters(std::uint32_t interface, bool egress) {
@@ -50,8 +53,8 @@ Result<std::vector<Filter>> filters(std::uint32_t interface, bool egress) {
         if (message->tcm_handle == 0) continue;
         auto const all = attributes(std::span(answer).subspan(sizeof(tcmsg)));
         auto const options = attributes(find(all, TCA_OPTIONS));
-        out.push_back(
-            {message->tcm_handle, message->tcm_info >> 16, number(find(options, TCA_BPF_ID))});
+        out.push_back({message->tcm_handle, message->tcm_info >> 16,
+                       number(find(options, TCA_BPF_ID)), text(find(options, TCA_BPF_NAME))});
     }
     return out;
 }
@@ -101,6 +104,31 @@ Result<void> remove_tc_filter(std::uint32_t program, std::uint32_t interface, bo
     if (!left || !others || !left->empty() || !others->empty()) return {};
     destroy_clsact(interface);
     return {};
+}
+
+Result<std::vector<Sticky>> sticky_tc_filters() {
+    std::unique_ptr<struct if_nameindex, decltype(&if_freenameindex)> const all(if_nameindex(),
+                                                                                if_freenameindex);
+    std::vector<Sticky> out;
+    for (auto const* i = all.get(); i && i->if_name; ++i)
+        for (bool const egress : {false, true}) {
+            auto const there = filters(i->if_index, egress);
+            if (!there) return fail(there.error());
+            for (Filter const& filter : *there)
+                if (filter.name.starts_with("tamis_") && filter.program != 0)
+                    out.push_back({.name = filter.name,
+                                   .program = filter.program,
+                                   .place = fmt::format("tc-{} {}", egress ? "egress" : "ingress",
+                                                        i->if_name),
+                                   .interface = i->if_index,
+                                   .egress = egress});
+        }
+    return out;
+}
+
+Result<void> remove(Sticky const& sticky) {
+    if (sticky.interface == 0) return remove_from_route(sticky.prefix, sticky.name);
+    return remove_tc_filter(sticky.program, sticky.interface, sticky.egress);
 }
 
 Result<void> add_tc_action(int program, std::uint32_t index, std::string const& name) {

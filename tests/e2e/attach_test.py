@@ -212,6 +212,20 @@ class Stays(Attached):
         self.assertEqual(self.tamis("detach", "link").returncode, 0)
         self.assertNotIn("clsact", self.sh("b", "tc qdisc show dev vb"))
 
+    def test_what_lost_its_entry(self):
+        """Under `ip netns exec` the BPF file system goes, and what has no link stays: it is found by its name."""
+        for options in ("-i vb --hook tc-egress --mode clsact --pin lost-1", "--hook lwt-out --route 10.77.0.0/24 --pin lost-2"):
+            run("ip", "netns", "exec", self.ns["b"], TAMIS, "attach", *options.split(), "icmp")
+        self.assertIn("tamis_lost_1:[", self.sh("b", "tc filter show dev vb egress"))
+        said = self.sh("b", f"{TAMIS} list 2>&1")
+        self.assertIn("there is a 'tamis_lost_1' at tc-egress vb whose entry is gone", said)
+        self.assertIn("there is a 'tamis_lost_2' at route 10.77.0.0/24 whose entry is gone", said)
+        self.sh("b", f"{TAMIS} detach lost-1")
+        self.assertNotIn("lost_1", self.sh("b", f"{TAMIS} list 2>&1"))
+        self.sh("b", f"{TAMIS} detach --all")
+        self.assertNotIn("clsact", self.sh("b", "tc qdisc show dev vb"))
+        self.assertNotIn("encap", self.sh("b", "ip route show"))
+
     def test_others_in_clsact_stay(self):
         path = os.path.join(self.folder.name, "theirs.o")
         run(TAMIS, "compile", "--hook", "tc-egress", "-o", path, "tcp")
