@@ -97,8 +97,7 @@ runtime::Fixup fixup(LoadOptions const& o, std::vector<MapOption> const& options
         for (MapOption const& option : options)
             if (option.name == map.name)
                 if (auto applied = apply(option, setting); !applied) return fail(applied.error());
-        std::string const pinned = o.reuse + "/" + map.name;
-        if (!o.reuse.empty() && access(pinned.c_str(), F_OK) == 0) setting.reuse = pinned;
+        if (!o.reuse.empty()) setting.reuse = runtime::find_pinned_map(o.reuse, map.name);
         return setting;
     };
 }
@@ -475,10 +474,13 @@ Exit load(std::vector<std::string> const& args) {
         ->type_name("MAP")
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    app.add_option("--reuse", o.reuse, "take the maps that are pinned in this folder")
-        ->type_name("DIR");
-    app.add_option("--pin", t.pin, "pin what is attached in this folder of a bpffs, and end")
-        ->type_name("DIR");
+    app.add_option(
+           "--reuse", o.reuse,
+           "take the maps that are pinned in this folder, or under this name of `tamis list`")
+        ->type_name("DIR|NAME");
+    app.add_option("--pin", t.pin,
+                   "what is attached stays, under this name (`tamis list`, `tamis detach NAME`)")
+        ->type_name("NAME");
     app.add_option("--print", o.records,
                    "records of a ring buffer or perf event array: MAP, or MAP:TYPE")
         ->type_name("MAP")

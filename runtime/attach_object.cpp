@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <linux/perf_event.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -171,28 +170,20 @@ bool is_named(Target target, ProgramPlan const& program, Plan const& plan, Targe
 
 // ---- Links
 
-// Keeps a link of libbpf's, pinned where that was asked for.
-Result<void> keep(Handle& handle, ProgramPlan const& plan, Targets const& targets, bpf_link* link) {
-    handle.links.push_back(link);
-    if (targets.pin.empty()) return {};
-    mkdir(targets.pin.c_str(), 0700);
-    std::string const path = targets.pin + "/" + plan.name;
-    if (int const error = -bpf_link__pin(link, path.c_str()); error != 0)
-        return fail(system_error(
-            fmt::format("cannot pin the link of {} at '{}'", who(plan), escape(path)), error));
-    return {};
+// Pins a link where that was asked for.
+Result<void> pin(Handle& handle, ProgramPlan const& plan, int link) {
+    return handle.pin ? handle.pin->add("link-" + plan.name, link) : Result<void>();
 }
 
-Result<void> keep(Handle& handle, ProgramPlan const& plan, Targets const& targets, Fd link) {
+Result<void> keep(Handle& handle, ProgramPlan const& plan, bpf_link* link) {
+    handle.links.push_back(link);
+    return pin(handle, plan, bpf_link__fd(link));
+}
+
+Result<void> keep(Handle& handle, ProgramPlan const& plan, Fd link) {
     int const fd = link.get();
     handle.hold(std::move(link));
-    if (targets.pin.empty()) return {};
-    mkdir(targets.pin.c_str(), 0700);
-    std::string const path = targets.pin + "/" + plan.name;
-    if (bpf_obj_pin(fd, path.c_str()) != 0)
-        return fail(system_error(
-            fmt::format("cannot pin the link of {} at '{}'", who(plan), escape(path)), errno));
-    return {};
+    return pin(handle, plan, fd);
 }
 
 class Attacher {
@@ -247,7 +238,7 @@ class Attacher {
     std::string tail() const { return std::string(plan_.place.tail); }
 
     Result<std::string> kept(bpf_link* link, std::string place) {
-        if (auto done = keep(handle_, plan_, targets_, link); !done) return fail(done.error());
+        if (auto done = keep(handle_, plan_, link); !done) return fail(done.error());
         return place;
     }
     // For a link or null with errno.
@@ -260,8 +251,7 @@ class Attacher {
     }
     Result<std::string> linked(Fd link, std::string place) {
         if (!link) return fail(refused(plan_, escape(place), errno));
-        if (auto done = keep(handle_, plan_, targets_, std::move(link)); !done)
-            return fail(done.error());
+        if (auto done = keep(handle_, plan_, std::move(link)); !done) return fail(done.error());
         return place;
     }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bpf/spelling.h"
+#include "runtime/bpf_fs.h"
 #include "runtime/libbpf_words.h"
 #include "runtime/object_handle.h"
 #include "runtime/program_types.h"
@@ -251,6 +252,40 @@ std::uint32_t id_of(bpf_program const* program) {
     return bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size) == 0 ? info.id : 0;
 }
 
+// What was attached stays from here on, under its name: links are there already, programs and maps
+// are for those who look at them, or take the maps (`--reuse`).
+Result<void> keep_pins(Loaded::Handle& handle) {
+    if (!handle.pin) return {};
+    std::string places;
+    for (std::size_t i = 0; i < handle.programs.size(); ++i) {
+        Attachment const& done = handle.attachments[i];
+        if (auto added =
+                handle.pin->add("prog-" + done.program, bpf_program__fd(handle.programs[i]));
+            !added)
+            return added;
+        places += fmt::format("{}{} {}", places.empty() ? "" : "; ", done.program,
+                              done.place.empty() ? "loaded" : "at " + done.place);
+    }
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, handle.object) {
+        if (bpf_map__is_internal(map)) continue;
+        if (auto added =
+                handle.pin->add(std::string("map-") + bpf_map__name(map), bpf_map__fd(map));
+            !added)
+            return added;
+    }
+    std::error_code error;
+    std::string const path = std::filesystem::absolute(handle.name, error).string();
+    if (auto described =
+            handle.pin->describe({{"hook", "load"}, {"target", path}, {"expression", places}});
+        !described)
+        return described;
+    // Otherwise libbpf would switch the events of kprobes off when it closes them.
+    for (bpf_link* link : handle.links) bpf_link__disconnect(link);
+    handle.pin->keep();
+    return {};
+}
+
 Result<void> set(bpf_map* map, MapPlan& plan, MapSetting const& setting) {
     auto const refuse = [&](std::string_view what, int error) {
         return fail(
@@ -403,6 +438,11 @@ Result<void> ObjectFile::apply(Fixup const& fixup) {
 Result<Loaded> ObjectFile::load(Targets const& targets) {
     Loaded::Handle& handle = *handle_;
     if (auto checked = check_targets(handle, targets); !checked) return fail(checked.error());
+    if (!targets.pin.empty()) {
+        auto pin = Pin::create(targets.pin);  // before anything is attached that could not stay
+        if (!pin) return fail(pin.error());
+        handle.pin.emplace(std::move(*pin));
+    }
     if (auto loaded = load_object(handle); !loaded) return fail(loaded.error());
     for (std::size_t i = 0; i < handle.programs.size(); ++i) {
         ProgramPlan const& plan = handle.plan.programs[i];
@@ -416,6 +456,7 @@ Result<Loaded> ObjectFile::load(Targets const& targets) {
         attachment.id = id_of(handle.programs[i]);
         handle.attachments.push_back(std::move(attachment));
     }
+    if (auto kept = keep_pins(handle); !kept) return fail(kept.error());
     return Loaded(handle_);
 }
 
@@ -451,6 +492,14 @@ Result<void> Loaded::read_iterators(std::function<void(std::string_view)> const&
         for (std::string_view const line : lines(text)) sink(line);
     }
     return {};
+}
+
+std::string find_pinned_map(std::string const& folder_or_name, std::string const& map) {
+    bool const is_name = folder_or_name.find('/') == folder_or_name.npos;
+    std::string const path =
+        is_name ? fmt::format("{}/tamis/{}/map-{}", bpf_fs_path, folder_or_name, map)
+                : folder_or_name + "/" + map;
+    return access(path.c_str(), F_OK) == 0 ? path : "";
 }
 
 Result<Loaded> load_bpf_file(std::string const& path, Fixup const& fixup, Targets const& targets) {

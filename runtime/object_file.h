@@ -57,7 +57,7 @@ struct Targets {
     std::string netfilter;  // `ipv4:prerouting` or `ipv6:input:-100`: family, hook, priority
     std::string direction = "ingress";  // for sections tc and classifier: or egress
     bool kprobe_events = false;         // through tracefs even where the kernel has the kprobe PMU
-    std::string pin;  // folder in a bpffs: what is attached is pinned there and stays
+    std::string pin;  // a name: what is attached stays under it (pins.h), and so do the maps
     bool attach = true;
 };
 
@@ -67,6 +67,8 @@ struct MapSetting {
     std::string pin;    // pin it there
     std::string reuse;  // take the map that is pinned there
 };
+// Where a map of that name is pinned: in a folder, or under a name of pins.h; empty: nowhere.
+std::string find_pinned_map(std::string const& folder_or_name, std::string const& map);
 using Fixup = std::function<Result<MapSetting>(MapPlan const&)>;
 
 struct Attachment {

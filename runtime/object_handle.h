@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include <bpf/libbpf.h>
 
 #include "runtime/object_file.h"
+#include "runtime/pins.h"
 
 namespace tamis::runtime {
 
@@ -27,6 +29,7 @@ struct Loaded::Handle {
     std::vector<std::shared_ptr<void>> holders;  // sockets, links of our own, and what else
     std::vector<bpf_link*> iterators;            // of `links`
     std::shared_ptr<Records> records;
+    std::optional<Pin> pin;  // while it is filled
 
     Handle() = default;
     Handle(Handle const&) = delete;

@@ -522,21 +522,50 @@ class Lifetime(unittest.TestCase):
                     self.assertTrue(gone(program["id"]), program)
 
     def test_pinned_stays_and_maps_are_reused(self):
-        folder = f"/sys/fs/bpf/tamis-pin-{os.getpid()}"
-        self.addCleanup(shutil.rmtree, folder, True)
-        done = tamis("-i", "v0", "--pin", folder, "--map", f"runs:pin={folder}/runs", object_file("xdp"))
+        def verb(*args):
+            return subprocess.run([TAMIS, *args], capture_output=True, text=True, timeout=60)
+
+        name = f"test-{os.getpid()}"
+        self.addCleanup(verb, "detach", name)
+        done = tamis("-i", "v0", "--pin", name, object_file("xdp"))
         self.assertEqual(done.returncode, 0, done.stderr)
         program = int(re.search(r"attached pass id (\d+) to xdp on 'v0', native\n", done.stderr)[1])
         self.assertTrue(exists(program))
+        listed, = [line for line in map(json.loads, verb("list", "--json").stdout.splitlines()) if line["name"] == name]
+        self.assertEqual((listed["hook"], listed["target"], listed["expression"]),
+                         ("load", object_file("xdp"), "pass at xdp on 'v0', native"))
+        again = tamis("-i", "v1", "--pin", name, object_file("xdp"))
+        self.assertEqual(again.returncode, 3)
+        self.assertIn(f"`tamis detach {name}` ends it", again.stderr)
         send_frame("v1")
         # Another object on the other end counts on in the same map.
-        with Running("--dump", "runs", "--reuse", folder, "-i", "v1", object_file("xdp")) as running:
+        with Running("--dump", "runs", "--reuse", name, "-i", "v1", object_file("xdp")) as running:
             running.wait_for(1)
             send_frame("v0")
             running.end()
         self.assertEqual(running.runs()[0], 2)
-        os.unlink(f"{folder}/pass")
+        done = verb("detach", name)
+        self.assertEqual((done.returncode, done.stderr), (0, f"detached {name}\n"))
         self.assertTrue(gone(program))
+        self.assertFalse(os.path.exists(f"/sys/fs/bpf/tamis/{name}"))
+
+    # What cannot stay is refused, and nothing of the rest stays either.
+    def test_nothing_is_half_pinned(self):
+        name = f"half-{os.getpid()}"
+        done = tamis("-i", "v0", "--pin", name, object_file("device"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("cannot be pinned: sockets have no links", done.stderr)
+        self.assertFalse(os.path.exists(f"/sys/fs/bpf/tamis/{name}"))
+        with Running("-i", "v0", object_file("device")) as running:  # the interface is free
+            running.wait_for(4)
+
+    # A map that somebody pinned under any name.
+    def test_maps_are_pinned_where_the_user_says(self):
+        pin = f"/sys/fs/bpf/tamis-test-runs-{os.getpid()}"
+        self.addCleanup(lambda: os.path.exists(pin) and os.unlink(pin))
+        done = tamis("--no-attach", "--map", f"runs:pin={pin}", object_file("xdp"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue(os.path.exists(pin))
 
 
 if __name__ == "__main__":
