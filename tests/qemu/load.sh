@@ -53,17 +53,17 @@ refused() {
     echo "$object: $(head -n 1 /tmp/err)"
 }
 
-ran kprobe.o 4
+ran kprobe.o 5
 clone="'__netif_receive_skb_core' is only there as its clone '__netif_receive_skb_core.constprop.0'"
 grep -qF "note: $clone" /tmp/err || fail "the clone is not named: $(cat /tmp/err)"
-ran trampoline.o 2
+ran trampoline.o 4
 
 # By trace events, which outlive whoever made them.
 events() { grep -c ':tamis/' /sys/kernel/tracing/kprobe_events || true; }
-ran kprobe.o 4 --kprobe-events
+ran kprobe.o 5 --kprobe-events
 [ "$(events)" = 0 ] || fail "left: $(cat /sys/kernel/tracing/kprobe_events)"
-start 4 --kprobe-events "$objects/kprobe.o"
-[ "$(events)" = 4 ] || fail "not there: $(cat /sys/kernel/tracing/kprobe_events)"
+start 5 --kprobe-events "$objects/kprobe.o"
+[ "$(events)" = 5 ] || fail "not there: $(cat /sys/kernel/tracing/kprobe_events)"
 kill -9 $tamis
 wait $tamis || true
 for _ in $(seq 100); do
@@ -72,6 +72,14 @@ for _ in $(seq 100); do
 done
 [ "$(events)" = 0 ] || fail "left by kill -9: $(cat /sys/kernel/tracing/kprobe_events)"
 echo "kprobe_events: nothing left"
+
+# Pinned probes go on when their loader has ended: a probe that only they have counts in their map.
+tamis load --pin probes "$objects/kprobe.o" 2>/tmp/err || fail "pin: $(cat /tmp/err)"
+ran trampoline.o 4 --reuse probes
+grep -q '^runs\[4\]: [1-9]' /tmp/out || fail "the pinned probes do not run: $(cat /tmp/out)"
+tamis list
+tamis detach probes
+[ -z "$(tamis list)" ] || fail "still there: $(tamis list)"
 
 case $(uname -r) in
     6.1.*)
