@@ -301,8 +301,7 @@ class Writer {
         std::string const right =
             (op.reads & cbpf::X) != 0 ? state.values[X].operand() : number(a.meaning, insn.k);
         if (op.cond() == cbpf::Cond::set)
-            return fmt::format("{}({} & {}){}", holds ? "" : "!(", a.operand(), right,
-                               holds ? "" : ")");
+            return fmt::format(fmt::runtime(holds ? "{} & {}" : "!({} & {})"), a.operand(), right);
         auto const index = static_cast<std::size_t>(op.cond());
         return fmt::format("{} {} {}", a.operand(), holds ? positive[index] : negative[index],
                            right);

@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include "backend/c_source.h"
 #include "bpf/cbpf_check.h"
 #include "bpf/cbpf_text.h"
 #include "bpf/ebpf_text.h"
@@ -126,6 +127,18 @@ Text surprises_text(Case const& c, Section const&) {
     return text;
 }
 
+// The functions of `tamis compile --emit c`, without what goes before and behind them.
+Text c_functions(Case const& c, Section const&) {
+    auto const program = program_of(c);
+    if (!program) return wrong(program.error());
+    auto const options = test::options_of(c);
+    if (!options) return wrong(options.error());
+    auto const text = backend::c_source(*program, source_of(c), {.link_type = options->link_type});
+    if (!text) return wrong(render(text.error(), source_of(c)));
+    std::size_t const begin = text->find("static u32 "), end = text->find("\n/* 1 for a match");
+    return text->substr(begin, end - begin);
+}
+
 // What `tamis compile --hook HOOK` lists, with the hook's default actions.
 Text translation(Case const& c, HookRow const& hook) {
     auto const program = program_of(c);
@@ -239,6 +252,7 @@ std::vector<SectionRow> sections() {
         {"error", Role::output, error_text},
         {"graph", Role::output, graph_text},
         {"surprises", Role::output, surprises_text},
+        {"c", Role::output, c_functions},
         shows("cbpf", cbpf::listing),
         shows("initialisers", cbpf::c_initialisers),
         shows("decimal", cbpf::decimal),
