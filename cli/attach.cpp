@@ -2,6 +2,7 @@
 #include "runtime/attach.h"
 
 #include <cerrno>
+#include <csignal>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -244,6 +245,7 @@ Exit watch_until_signal(AttachOptions const& o, LoadedProgram const& loaded,
                         runtime::Program const& program, HookRow const& hook) {
     auto const signals = end_signals();
     if (!signals) return report(signals.error());
+    std::signal(SIGPIPE, SIG_IGN);  // a reader that goes is an end in order as well
     auto attached = runtime::attach(hook, program, o.where);
     if (!attached) return report(attached.error());
     Exit code = Exit::success;

@@ -75,12 +75,29 @@ class Counts(Network):
             self.assertEqual(counted(finish(process)[1])[:2], (packets, size - skipped * packets), hook)
 
     def test_forwarded(self):
+        self.sh("b", "ip link add w0 type veth peer name w1; ip link set w0 up; ip link set w1 up; "
+                     "ip route add 10.79.0.0/24 dev w0")
         process = self.attach("netfilter-forward", "icmp", "--nf", "ipv4", interface=None)
-        self.sh("b", "echo 1 > /proc/sys/net/ipv4/ip_forward; ip address add 10.78.0.1/24 dev lo;"
-                     "ip route add 10.79.0.0/24 dev vb")
+        self.pin("on-its-way", "lwt-in", "icmp", "--route", "10.79.0.0/24", interface=None)
+        self.sh("b", "echo 1 > /proc/sys/net/ipv4/ip_forward; ip address add 10.78.0.1/24 dev lo")
         self.sh("a", "ip route add 10.79.0.0/24 via 10.77.0.2")
         self.inside("a", "ping", "-c", "3", "-i", "0.02", "-W", "0.2", "10.79.0.9").communicate()
         self.assertEqual(counted(finish(process)[1])[:2], (3, 3 * 84))
+        self.assertEqual(counted(self.listed("on-its-way"))[:2], (3, 3 * 84))
+
+    def test_routes_of_version_6(self):
+        self.sh("a", "echo 0 > /proc/sys/net/ipv6/conf/va/disable_ipv6; ip -6 address add fd00::1/64 dev va nodad;"
+                     "ip -6 neighbour add fd00::2 lladdr 02:00:00:00:00:09 dev va;"
+                     "ip -6 route add fd01::/64 via fd00::2 metric 50; ip -6 route add default via fd00::2")
+        before = self.sh("a", "ip -6 route show")
+        for name, prefix in (("near", "fd00::/64"), ("far", "fd01::/64"), ("all", "::/0")):
+            self.pin(name, "lwt-out", "icmp6[icmp6type] = icmp6-echo", "--route", prefix, side="a", interface=None)
+        for address in ("fd00::2", "fd01::1", "fd02::1"):
+            self.inside("a", "ping", "-c", "1", "-W", "0.1", address).communicate()
+        for name in ("near", "far", "all"):
+            self.assertEqual(counted(self.listed(name))[:2], (1, 104), name)
+        self.tamis("detach", "--all")
+        self.assertEqual(self.sh("a", "ip -6 route show"), before)
 
     def test_routes_and_clsact(self):
         self.sh("a", "ip route add 10.79.0.0/24 via 10.77.0.2")
