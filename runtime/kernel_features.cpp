@@ -92,8 +92,11 @@ Trial try_program(ProgramKind kind, std::span<ebpf::Insn const> program) {
 // there was nothing against what it tried.
 Support verdict(Trial const& trial, std::initializer_list<std::string_view> refusals) {
     if (trial.loaded) return Support::yes;
-    if (trial.log.empty())
-        return trial.error == EPERM || trial.error == EACCES ? Support::denied : Support::unknown;
+    if (trial.log.empty()) {
+        if (trial.error == EPERM || trial.error == EACCES) return Support::denied;
+        // The kernel knows no such type of program, or of attachment.
+        return trial.error == EINVAL ? Support::no : Support::unknown;
+    }
     return trial.says(refusals) ? Support::no : Support::yes;
 }
 
@@ -162,6 +165,14 @@ Support has_program_type(std::uint32_t type) {
 
 Support has_map_type(std::uint32_t type) {
     LibbpfWords const words;
+    constexpr std::uint32_t arena = 33;  // newer than libbpf 1.1
+    if (type == arena) {
+        bpf_map_create_opts options{};
+        options.sz = sizeof options;
+        options.map_flags = BPF_F_MMAPABLE;
+        Fd const map(bpf_map_create(static_cast<bpf_map_type>(type), nullptr, 0, 0, 1, &options));
+        return map ? Support::yes : errno == EPERM ? Support::denied : Support::no;
+    }
     int const answer = libbpf_probe_bpf_map_type(static_cast<bpf_map_type>(type), nullptr);
     return answer > 0 ? Support::yes : answer == 0 ? Support::no : Support::unknown;
 }

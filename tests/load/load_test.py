@@ -374,6 +374,8 @@ class Refusals(unittest.TestCase):
                     object_file("future"))
         self.expect(2, ["program 'route' (lwt_in) is not attached by tamis: a route carries it"],
                     object_file("unattached"))
+        self.expect(2, ["program 'ssthresh' (struct_ops/ssthresh) is not attached by tamis: it is part of a table of "
+                        "the kernel's functions, which `bpftool struct_ops register` loads"], object_file("struct_ops"))
         self.expect(2, ["section 'xpd' of program 'mistyped' names no kind of program", "'xdp'"],
                     object_file("unknown"))
 

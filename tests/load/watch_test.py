@@ -108,6 +108,28 @@ class Watch(unittest.TestCase):
         self.assertEqual(watching.end["lost"], 0)
         self.assertGreaterEqual(watching.end["loads"], 1000)
 
+    # While the reader sleeps the ring fills up: what has no room is counted, and what comes later is seen.
+    def test_lost_records_are_counted(self):
+        cpus = os.sched_getaffinity(0)
+        self.addCleanup(os.sched_setaffinity, 0, cpus)
+        os.sched_setaffinity(0, {min(cpus)})  # one ring is full sooner
+        with Watching() as watching:
+            watching.process.send_signal(signal.SIGSTOP)
+            for _ in range(9000):
+                os.close(load())
+            watching.process.send_signal(signal.SIGCONT)
+            said = watching.process.stderr.readline()
+            time.sleep(0.2)
+            fd = load()
+            later = identity(fd)
+            self.assertEqual(set(watching.wait_for("load", {later})), {later})
+            os.close(fd)
+        self.assertRegex(said, r"^\d+ records were lost\n$")
+        # Of each program two records when it comes and two when it goes.
+        end = watching.end
+        self.assertGreater(end["lost"], 0)
+        self.assertGreaterEqual(2 * (end["loads"] + end["unloads"]) + end["lost"], 4 * 9000 - 8)
+
     def test_every_event_is_complete(self):
         fd = load(b"before")
         before = identity(fd)

@@ -83,6 +83,7 @@ tamis detach probes
 
 case $(uname -r) in
     6.1.*)
+        refused 3 "such maps are in Linux 6.9; this is 6.1" newer_map.o --no-attach
         refused 3 "from Linux 6.4 on; this is 6.1" netfilter.o --nf ipv4:input
         refused 3 "from Linux 6.6 on; this is 6.1" device.o -i lo
         ;;
