@@ -94,11 +94,11 @@ class Values {
     std::uint32_t bits_of(Alu op, std::uint32_t a, std::uint32_t b) const;
 
     Formula const& formula_;
-    std::vector<Value> values_;
+    List<Value> values_;
 };
 
 std::uint32_t Values::read(std::uint32_t begin, std::uint32_t end) {
-    std::vector<std::uint32_t> stack;
+    List<std::uint32_t> stack;
     for (std::uint32_t i = begin; i < end; ++i) {
         Step const& step = formula_.steps[i];
         switch (step.kind) {
@@ -369,8 +369,8 @@ std::optional<Solution> solve_byte(Values const& values, Sides const& sides) {
     return solution;
 }
 
-std::vector<Interval> values_that_hold(Cond cond, std::uint32_t k, bool negated) {
-    std::vector<Interval> set;
+List<Interval> values_that_hold(Cond cond, std::uint32_t k, bool negated) {
+    List<Interval> set;
     switch (cond) {
         case Cond::eq:
             if (!negated) return {{k, k}};
@@ -398,7 +398,7 @@ std::optional<Solution> solve_range(Values const& values, Sides const& sides) {
     for (; values[at].kind == Kind::binary && values.is_number(values[at].b); at = values[at].a) {
         std::uint32_t const n = values[values[at].b].number;
         if (!takes(values[at].op, n)) break;
-        std::vector<Interval> before;
+        List<Interval> before;
         if (values[at].op == Alu::add) {
             for (Interval const& range : set) {
                 Interval const moved{range.low - n, range.high - n};
@@ -476,7 +476,7 @@ class Coding {
     Values const& values_;
     Registers const& before_;
     std::optional<Registers::Index> x_;
-    std::vector<Insn> code_;
+    List<Insn> code_;
     std::uint32_t waiting_ = 0;  // values in memory
     bool failed_ = false;
 };

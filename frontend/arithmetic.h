@@ -4,11 +4,11 @@
 
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 #include "bpf/cbpf.h"
 #include "frontend/conditions.h"
 #include "frontend/formula.h"
+#include "frontend/list.h"
 
 namespace tamis::frontend {
 
@@ -35,7 +35,7 @@ struct Solution {
     std::optional<bool> constant{};
     Field field{};
     std::uint32_t mask = ~std::uint32_t{0};
-    std::vector<Interval> set{};  // in order, without overlaps
+    List<Interval> set{};  // in order, without overlaps
 };
 std::optional<Solution> solve(Formula const& formula, Relation const& relation);
 
@@ -43,14 +43,14 @@ std::optional<Solution> solve(Formula const& formula, Relation const& relation);
 // it holds.
 struct Comparison {
     std::uint32_t begin, end;
-    std::vector<Interval> set;  // in order, without overlaps
+    List<Interval> set;  // in order, without overlaps
 };
 std::optional<Comparison> compared(Formula const& formula, Relation const& relation);
 
 // Code that leaves a relation's value in A, or that makes a branch of the whole relation.  All its
 // fields are read, in some order.  Nothing when too many results wait.
 struct Calculation {
-    std::vector<cbpf::Insn> code;
+    List<cbpf::Insn> code;
     cbpf::Insn branch{};   // without targets
     bool negated = false;  // the branch is taken where the relation does not hold
     Registers after{};

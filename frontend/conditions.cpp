@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace tamis::frontend {
 namespace {
@@ -27,7 +28,7 @@ std::uint32_t mix(std::uint32_t hash, std::uint32_t value) {
 }
 
 // In order, without overlaps and without neighbours that touch.
-void unite(std::vector<Interval>& set) {
+void unite(List<Interval>& set) {
     std::sort(set.begin(), set.end(),
               [](Interval const& a, Interval const& b) { return a.low < b.low; });
     std::size_t kept = 0;
@@ -40,8 +41,8 @@ void unite(std::vector<Interval>& set) {
     set.resize(kept);
 }
 
-std::vector<Interval> complement(std::vector<Interval> const& set, std::uint32_t max) {
-    std::vector<Interval> rest;
+List<Interval> complement(List<Interval> const& set, std::uint32_t max) {
+    List<Interval> rest;
     std::uint32_t low = 0;
     for (Interval const& taken : set) {
         if (taken.low > low) rest.push_back({low, taken.low - 1});
@@ -72,6 +73,11 @@ Key key_of(Field const& field, std::uint32_t mask) {
 
 Conditions::Conditions(std::size_t work, std::size_t searched)
     : table_(64, all_ones), work_(work), searched_(searched) {
+    // Enough for ordinary filters: growing step by step takes longer than what is done with them.
+    keys_.reserve(16);
+    terms_.reserve(64);
+    operands_.reserve(64);
+    intervals_.reserve(64);
     terms_.resize(2);  // never and always
     terms_[always].key = terms_[never].key = all_ones;
 }
@@ -135,7 +141,7 @@ Ref Conditions::intern(Term term, Ref const* operands, std::size_t count, Interv
     return table_[at];
 }
 
-Ref Conditions::test(std::uint32_t key, std::vector<Interval> const& set, Span span) {
+Ref Conditions::test(std::uint32_t key, List<Interval> const& set, Span span) {
     Key const& tested = keys_[key];
     if (set.empty()) return never;  // perhaps unknown: that accepts nothing either
     bool const full = set.front().low == 0 && set.front().high >= tested.max;
@@ -159,7 +165,9 @@ Span Conditions::span(Ref ref) const {
 
 class Conditions::Joining {
   public:
-    Joining(Conditions& conditions, Kind kind) : c_(conditions), kind_(kind) {}
+    Joining(Conditions& conditions, Kind kind, std::size_t operands) : c_(conditions), kind_(kind) {
+        groups_.reserve(std::min<std::size_t>(operands, 16));
+    }
 
     // False when this decides the whole.
     bool add(Ref ref);
@@ -176,12 +184,12 @@ class Conditions::Joining {
     bool may_move(Ref ref, std::size_t group) const;
     void put(Ref ref);
     void put_into(Group& group, Ref ref);
-    Ref united(std::vector<Ref> const& tests);
-    void factor(std::vector<Ref>& others);
+    Ref united(List<Ref> const& tests);
+    void factor(List<Ref>& others);
 
     Conditions& c_;
     Kind kind_;
-    std::vector<Group> groups_;
+    List<Group> groups_;
     bool divides_ = false;  // an operand does
     bool decided_ = false;  // by an operand that does not make those before it superfluous
 };
@@ -220,8 +228,7 @@ bool Conditions::Joining::add_bit_test(Ref ref) {
     for (std::size_t i = groups_.size(); i-- > end;) {
         Group& group = groups_[i];
         if (group.divides) break;
-        if (group.tests.size() != 1 || !group.others.empty() || !is_bit_test(group.tests[0]))
-            continue;
+        if (group.only == never || !is_bit_test(group.only)) continue;
         Key both = c_.keys_[group.key];
         if (both.field != tested.field) continue;
         both.mask |= tested.mask;
@@ -230,8 +237,8 @@ bool Conditions::Joining::add_bit_test(Ref ref) {
         if (both.mask == widest) both.mask = all_ones;
         group.key = c_.key(both);
         Interval const set = kind_ == Kind::any ? Interval{1, both.max} : Interval{0, 0};
-        Span const span = tamis::join(term(group.tests[0]).span, term(ref).span);
-        group.tests[0] = c_.test(group.key, {set}, span);
+        Span const span = tamis::join(term(group.only).span, term(ref).span);
+        group.only = c_.test(group.key, {set}, span);
         return true;
     }
     return false;
@@ -277,25 +284,19 @@ void Conditions::Joining::put(Ref ref) {
         if (group.key != operand.key) continue;
         bool const moves = i + 1 < groups_.size();
         if (operand.kind != Kind::test && moves && (operand.divides || !may_move(ref, i))) break;
-        if (group.tests.empty() && group.others.size() == 1) {
-            Ref const only = group.others[0];
-            if (only == ref) return;
-            group.others.clear();
-            put_into(group, only);
-        }
+        if (group.only == ref) return;
+        if (group.only != never) put_into(group, std::exchange(group.only, never));
         put_into(group, ref);
         return;
     }
-    Group group{operand.key, {}, {}, needs(ref), operand.divides};
-    (operand.kind == Kind::test ? group.tests : group.others).push_back(ref);
-    groups_.push_back(std::move(group));
+    groups_.push_back({operand.key, ref, {}, {}, needs(ref), operand.divides});
 }
 
-Ref Conditions::Joining::united(std::vector<Ref> const& tests) {
+Ref Conditions::Joining::united(List<Ref> const& tests) {
     if (tests.size() == 1) return tests[0];
     std::uint32_t const key = term(tests[0]).key;
     std::uint32_t const max = c_.keys_[key].max;
-    std::vector<Interval> set;
+    List<Interval> set;
     Span span = term(tests[0]).span;
     for (Ref const ref : tests) {
         span = tamis::join(span, term(ref).span);
@@ -312,7 +313,7 @@ Ref Conditions::Joining::united(std::vector<Ref> const& tests) {
     return c_.test(key, kind_ == Kind::any ? set : complement(set, max), span);
 }
 
-Ref Conditions::made(Kind kind, std::vector<Ref> const& operands, bool same_key) {
+Ref Conditions::made(Kind kind, List<Ref> const& operands, bool same_key) {
     if (operands.size() == 1) return operands[0];
     Term made;
     made.kind = kind;
@@ -336,13 +337,13 @@ Ref Conditions::made(Kind kind, std::vector<Ref> const& operands, bool same_key)
 
 // `t and a or t and b` is `t and (a or b)`, if what stands between excludes t; likewise with the
 // roles of `and` and `or` exchanged.
-void Conditions::Joining::factor(std::vector<Ref>& others) {
+void Conditions::Joining::factor(List<Ref>& others) {
     constexpr std::size_t searched_tests = 32;
     struct Factored {
         Ref test;
-        std::vector<Ref> rests;
+        List<Ref> rests;
     };
-    std::vector<Factored> factored;
+    List<Factored> factored;
     Kind const inner = kind_ == Kind::any ? Kind::all : Kind::any;
     for (Ref const ref : others) {
         Term const& whole = term(ref);
@@ -358,7 +359,7 @@ void Conditions::Joining::factor(std::vector<Ref>& others) {
     }
     if (factored.size() == others.size()) return;
     // Whatever order: with sets that have nothing in common, one of these at most is left.
-    std::vector<Interval> sets;
+    List<Interval> sets;
     for (Factored const& f : factored) {
         auto set = c_.set_of(f.test);
         if (inner == Kind::any) set = complement(set, c_.keys_[term(f.test).key].max);
@@ -370,7 +371,7 @@ void Conditions::Joining::factor(std::vector<Ref>& others) {
         if (sets[i].low <= sets[i - 1].high) return;
     others.clear();
     for (Factored const& f : factored) {
-        std::vector<Ref> rests, operands;
+        List<Ref> rests, operands;
         if (f.rests.size() == 1) {
             others.push_back(f.rests[0]);
             continue;
@@ -386,8 +387,14 @@ void Conditions::Joining::factor(std::vector<Ref>& others) {
 }
 
 Ref Conditions::Joining::finish() {
-    std::vector<Ref> members, whole;
+    List<Ref> members, whole;
+    whole.reserve(groups_.size());
     for (Group& group : groups_) {
+        if (group.only != never && term(group.only).kind != Kind::test) {
+            whole.push_back(group.only);
+            continue;
+        }
+        if (group.only != never) group.tests.push_back(group.only);
         members.clear();
         if (!group.tests.empty()) {
             Ref const test = united(group.tests);
@@ -407,9 +414,10 @@ Ref Conditions::Joining::finish() {
     return c_.made(kind_, whole, false);
 }
 
-Ref Conditions::join(Kind kind, std::vector<Ref> const& operands) {
+Ref Conditions::join(Kind kind, List<Ref> const& operands) {
     if (operands.size() == 1) return operands[0];
-    Joining joining(*this, kind);
+    if (operands.empty()) return neutral(kind);
+    Joining joining(*this, kind, operands.size());
     for (Ref const ref : operands)
         if (!joining.add(ref)) return absorbing(kind);
     return joining.finish();
@@ -419,7 +427,7 @@ Ref Conditions::join(Kind kind, std::vector<Ref> const& operands) {
 
 namespace {
 
-void append(std::vector<Conditions::Piece>& pieces, Conditions::Piece const& piece) {
+void append(List<Conditions::Piece>& pieces, Conditions::Piece const& piece) {
     if (!pieces.empty() && pieces.back().rest == piece.rest)
         pieces.back().high = piece.high;
     else
@@ -428,7 +436,7 @@ void append(std::vector<Conditions::Piece>& pieces, Conditions::Piece const& pie
 
 }  // namespace
 
-void Conditions::split_test(Ref ref, std::vector<Piece>& pieces) const {
+void Conditions::split_test(Ref ref, List<Piece>& pieces) const {
     Term const& term = terms_[ref];
     std::uint32_t const max = keys_[term.key].max;
     std::uint32_t low = 0;
@@ -442,8 +450,9 @@ void Conditions::split_test(Ref ref, std::vector<Piece>& pieces) const {
     append(pieces, {low, max, never});
 }
 
-std::vector<Conditions::Piece> Conditions::split(Ref ref, std::uint32_t key, bool deep) {
-    std::vector<Piece> pieces;
+List<Conditions::Piece> Conditions::split(Ref ref, std::uint32_t key, bool deep) {
+    List<Piece> pieces;
+    pieces.reserve(4);
     Term const& term = terms_[ref];
     if (ref <= always || (term.support >> (key % 64) & 1) == 0 ||
         (term.kind == Kind::test && term.key != key) || exhausted())
@@ -458,9 +467,9 @@ std::vector<Conditions::Piece> Conditions::split(Ref ref, std::uint32_t key, boo
 }
 
 // The first operand alone; the others follow whatever is left of it, as they stand.
-void Conditions::split_first(Ref ref, std::uint32_t key, std::vector<Piece>& pieces) {
+void Conditions::split_first(Ref ref, std::uint32_t key, List<Piece>& pieces) {
     Term const term = terms_[ref];
-    std::vector<Ref> rest(operands_.begin() + term.begin + 1, operands_.begin() + term.end);
+    List<Ref> rest(operands_.begin() + term.begin + 1, operands_.begin() + term.end);
     Ref const others = rest.size() == 1 ? rest[0] : made(term.kind, rest, false);
     for (Piece const& piece : split(operands_[term.begin], key, false)) {
         Ref whole = piece.rest;
@@ -475,15 +484,17 @@ void Conditions::split_first(Ref ref, std::uint32_t key, std::vector<Piece>& pie
 
 // All operands are split; a sweep over the values then joins what is left of them.  Operands that
 // say nothing for a value take no part there, so that a long list of tests stays cheap.
-void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, std::vector<Piece>& pieces) {
+void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, List<Piece>& pieces) {
     Term const term = terms_[ref];
     std::uint32_t const max = keys_[key].max;
     struct Part {
         std::uint32_t low, high, operand;
         Ref rest;
     };
-    std::vector<Part> parts;
-    std::vector<std::pair<std::uint32_t, Ref>> present;  // (operand, what is left of it), in order
+    List<Part> parts;
+    List<std::pair<std::uint32_t, Ref>> present;  // (operand, what is left of it), in order
+    parts.reserve(2 * (term.end - term.begin));
+    present.reserve(term.end - term.begin);
     for (std::uint32_t i = term.begin; i < term.end; ++i) {
         auto const split_operand = split(operands_[i], key, deep);
         spend(split_operand.size());
@@ -506,8 +517,9 @@ void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, std::vector<P
 
     // (operand, what is left) of the parts around the current value; `otherwise` is the join where
     // there are none.
-    std::vector<Part const*> active;
-    std::vector<Ref> operands;
+    List<Part const*> active;
+    List<Ref> operands;
+    operands.reserve(term.end - term.begin);
     auto const joined = [&] {
         operands.clear();
         auto fixed = present.begin();

@@ -8,10 +8,10 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "bpf/diagnostic.h"
 #include "frontend/formula.h"
+#include "frontend/list.h"
 
 namespace tamis::frontend {
 
@@ -64,8 +64,8 @@ class Conditions {
 
     std::uint32_t key(Key const& key);
     // `set` is in order, without overlaps.
-    Ref test(std::uint32_t key, std::vector<Interval> const& set, Span span);
-    Ref join(Kind kind, std::vector<Ref> const& operands);
+    Ref test(std::uint32_t key, List<Interval> const& set, Span span);
+    Ref join(Kind kind, List<Ref> const& operands);
 
     // The key that is read first, and where in the text that was asked.
     std::uint32_t first(Ref ref) const { return terms_[ref].key; }
@@ -73,10 +73,11 @@ class Conditions {
     // What is left for each value of a key: neighbours differ, and all values are covered.  Where
     // `deep`, later tests of the key are decided, too, so that what is left may differ for each
     // value; otherwise only the operands that begin with the key are.
-    std::vector<Piece> split(Ref ref, std::uint32_t key, bool deep);
+    List<Piece> split(Ref ref, std::uint32_t key, bool deep);
+    std::size_t size() const { return terms_.size(); }
     unsigned depth(Ref ref) const { return terms_[ref].depth; }
 
-    std::vector<Key> const& keys() const { return keys_; }
+    List<Key> const& keys() const { return keys_; }
     // Some conditions have too many cases.  Then the results are worthless.
     bool exhausted() const { return work_ == 0; }
 
@@ -97,7 +98,8 @@ class Conditions {
     // Operands of a conjunction or disjunction that begin with the same key.
     struct Group {
         std::uint32_t key;
-        std::vector<Ref> tests, others;
+        Ref only;  // as long as it is the only one; otherwise `never`, and the lists hold them
+        List<Ref> tests, others;
         std::uint32_t needs;  // packets that are shorter do not end the evaluation here
         bool divides;
     };
@@ -106,7 +108,7 @@ class Conditions {
     Ref intern(Term term, Ref const* operands, std::size_t count, Interval const* set);
     bool equal(Term const& one, Term const& other) const;
     void grow();
-    std::vector<Interval> set_of(Ref ref) const {
+    List<Interval> set_of(Ref ref) const {
         Term const& term = terms_[ref];
         return {intervals_.begin() + term.begin, intervals_.begin() + term.end};
     }
@@ -114,16 +116,16 @@ class Conditions {
         work_ = work_ > amount ? work_ - amount : 0;
         return work_ > 0;
     }
-    void split_test(Ref ref, std::vector<Piece>& pieces) const;
-    void split_join(Ref ref, std::uint32_t key, bool deep, std::vector<Piece>& pieces);
-    void split_first(Ref ref, std::uint32_t key, std::vector<Piece>& pieces);
-    Ref made(Kind kind, std::vector<Ref> const& operands, bool same_key);
+    void split_test(Ref ref, List<Piece>& pieces) const;
+    void split_join(Ref ref, std::uint32_t key, bool deep, List<Piece>& pieces);
+    void split_first(Ref ref, std::uint32_t key, List<Piece>& pieces);
+    Ref made(Kind kind, List<Ref> const& operands, bool same_key);
 
-    std::vector<Key> keys_;
-    std::vector<Term> terms_;
-    std::vector<Ref> operands_;
-    std::vector<Interval> intervals_;
-    std::vector<Ref> table_;
+    List<Key> keys_;
+    List<Term> terms_;
+    List<Ref> operands_;
+    List<Interval> intervals_;
+    List<Ref> table_;
     std::size_t work_, searched_;
 };
 

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <map>
 #include <span>
 #include <utility>
 
@@ -46,7 +45,11 @@ class Assembler {
   public:
     static constexpr Label reject = 0, accept = 1, first_free = 2;
 
-    Assembler(std::uint32_t answer, Span whole) : answer_(answer), whole_(whole) {}
+    Assembler(std::uint32_t answer, Span whole) : answer_(answer), whole_(whole) {
+        reversed_.reserve(64);
+        origin_.reserve(64);
+        labels_.resize(64);
+    }
 
     void end(Label end) { bring_near(end); }  // where the program can end
     // Instructions on the longest path from here on, if no jump is in between.
@@ -69,7 +72,7 @@ class Assembler {
         std::uint16_t code;
         std::uint32_t k;
         Place yes, no;
-        auto operator<=>(SameBranch const&) const = default;
+        bool operator==(SameBranch const&) const = default;
     };
 
     void put(Insn insn, Span span) {
@@ -84,15 +87,20 @@ class Assembler {
     void bring_near(Label target);
     void jump(Label target);
     void branch(Block const& block);
-    SameBranch key_of(Block const& block);
-    Place same_branch(Block const& block);
+    Place& same_branch(Block const& block);
+    void grow();
 
     std::uint32_t answer_;
     Span whole_;
     std::vector<Insn> reversed_;
     std::vector<Span> origin_;
-    std::vector<Known> labels_;
-    std::map<SameBranch, Place> branches_;
+    List<Known> labels_;
+    struct Entry {
+        SameBranch branch;
+        Place place = none;
+    };
+    List<Entry> branches_;  // a hash table
+    std::size_t known_branches_ = 0;
 };
 
 // Makes sure that a branch written now, or after one more instruction, reaches the target: by
@@ -130,17 +138,42 @@ void Assembler::branch(Block const& block) {
     put({block.code, distance(block.yes), distance(block.no), block.k}, block.span);
 }
 
-Assembler::SameBranch Assembler::key_of(Block const& block) {
-    auto const place = [&](Label label) {
-        return label <= accept ? none - label : at(label).begins;
-    };
-    return {block.code, block.k, place(block.yes), place(block.no)};
+std::size_t hash_of(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {
+    std::uint64_t hash = a;
+    for (std::uint32_t const part : {b, c, d}) hash = (hash ^ part) * 0x9e3779b97f4a7c15;
+    return static_cast<std::size_t>(hash >> 32);
 }
 
-// A branch that was written already and does the same, whatever A holds.
-Assembler::Place Assembler::same_branch(Block const& block) {
-    auto const same = branches_.find(key_of(block));
-    return same == branches_.end() ? none : same->second;
+// The place of a branch that was written already and does the same, whatever A holds; if there is
+// none, where the place can be noted.
+Assembler::Place& Assembler::same_branch(Block const& block) {
+    auto const place = [&](Label label) {
+        return label <= accept ? none - 1 - label : at(label).begins;
+    };
+    SameBranch const wanted{block.code, block.k, place(block.yes), place(block.no)};
+    if (2 * known_branches_ >= branches_.size()) grow();
+    std::size_t const mask = branches_.size() - 1;
+    std::size_t slot = hash_of(wanted.code, wanted.k, wanted.yes, wanted.no) & mask;
+    while (branches_[slot].place != none && branches_[slot].branch != wanted)
+        slot = (slot + 1) & mask;
+    if (branches_[slot].place == none) {
+        ++known_branches_;
+        branches_[slot].branch = wanted;
+    }
+    return branches_[slot].place;
+}
+
+void Assembler::grow() {
+    List<Entry> before(std::max<std::size_t>(64, 2 * branches_.size()));
+    std::swap(branches_, before);
+    std::size_t const mask = branches_.size() - 1;
+    for (Entry const& entry : before) {
+        if (entry.place == none) continue;
+        SameBranch const& b = entry.branch;
+        std::size_t slot = hash_of(b.code, b.k, b.yes, b.no) & mask;
+        while (branches_[slot].place != none) slot = (slot + 1) & mask;
+        branches_[slot] = entry;
+    }
 }
 
 void Assembler::write(Block const& block, Insn const* code) {
@@ -154,14 +187,14 @@ void Assembler::write(Block const& block, Insn const* code) {
     }
     if (!block.branches) {
         jump(block.yes);
-    } else if (Place const same = same_branch(block); same == none) {
-        branch(block);
-        branches_[key_of(block)] = size() - 1;
-    } else if (block.begin == block.end) {
-        at(block.label).begins = at(block.label).nearest = same;
-        return;
     } else {
+        Place& same = same_branch(block);
+        if (same != none && block.begin == block.end) {
+            at(block.label).begins = at(block.label).nearest = same;
+            return;
+        }
         branch(block);
+        if (same == none) same = size() - 1;
     }
     for (std::uint32_t i = block.end; i-- > block.begin;) put(code[i], block.span);
     Known& here = at(block.label);
@@ -229,16 +262,16 @@ class Generating {
     Graph const& graph_;
     Formula const& formula_;
     Assembler assembler_;
-    std::vector<Entry> entries_;
-    std::vector<std::uint32_t> next_in_group_;  // nodes that share a tree, in a ring
-    std::vector<bool> mixed_;                   // nodes whose group has different masks
-    std::vector<std::optional<Cube>> cubes_;
-    std::vector<std::uint32_t> only_way_;  // to a node, from one that leads nowhere else
-    std::vector<bool> written_;
+    List<Entry> entries_;
+    List<std::uint32_t> next_in_group_;  // nodes that share a tree, in a ring
+    List<bool> mixed_;                   // nodes whose group has different masks
+    List<std::optional<Cube>> cubes_;
+    List<std::uint32_t> only_way_;  // to a node, from one that leads nowhere else
+    List<bool> written_;
     Label next_label_ = 0;
-    std::vector<Insn> code_;
+    List<Insn> code_;
     std::uint32_t pending_ = 0;  // where the code of the next block begins
-    std::vector<Block> blocks_;  // of the node at hand, in order
+    List<Block> blocks_;         // of the node at hand, in order
     Ranges ranges_;              // of the node at hand
 };
 
@@ -319,7 +352,7 @@ void Generating::follow_registers() {
 void Generating::group() {
     next_in_group_.resize(graph_.nodes.size());
     mixed_.assign(graph_.nodes.size(), false);
-    std::vector<std::pair<std::uint32_t, std::uint32_t>> hashed;
+    List<std::pair<std::uint32_t, std::uint32_t>> hashed;
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
         next_in_group_[i] = i;
         Graph::Node const& node = graph_.nodes[i];
@@ -530,7 +563,13 @@ void Generating::node(std::uint32_t index) {
         return flush();
     }
     // The one that is written first stands right before the tree, the others jump.
-    std::vector<std::uint32_t> members{index};
+    if (next_in_group_[index] == index) {
+        written_[index] = true;
+        load(index);
+        tree(index, label_of(index), !is_masked(index));
+        return flush();
+    }
+    List<std::uint32_t> members{index};
     for (std::uint32_t i = next_in_group_[index]; i != index; i = next_in_group_[i])
         if (entries_[i].reached) members.push_back(i);
     std::sort(members.begin(), members.end(), [&](std::uint32_t a, std::uint32_t b) {
@@ -541,12 +580,6 @@ void Generating::node(std::uint32_t index) {
     bool const apart = mixed_[index];
     bool const masks = !std::all_of(members.begin(), members.end(),
                                     [&](std::uint32_t member) { return is_masked(member); });
-    if (members.size() == 1) {
-        written_[index] = true;
-        load(index);
-        tree(index, label_of(index), masks);
-        return flush();
-    }
     Label const compare = fresh_label();
     tree(index, compare, masks && !apart);
     flush();

@@ -21,22 +21,22 @@ constexpr unsigned max_depth = 400;  // of conditions: what is walked by recursi
 constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
 
 // The values that pass a test.
-std::vector<Interval> passing(Cond cond, std::uint32_t value, std::uint32_t max) {
+List<Interval> passing(Cond cond, std::uint32_t value, std::uint32_t max) {
     switch (cond) {
         case Cond::eq:
-            return value > max ? std::vector<Interval>{} : std::vector<Interval>{{value, value}};
+            return value > max ? List<Interval>{} : List<Interval>{{value, value}};
         case Cond::gt:
-            return value >= max ? std::vector<Interval>{} : std::vector<Interval>{{value + 1, max}};
+            return value >= max ? List<Interval>{} : List<Interval>{{value + 1, max}};
         case Cond::ge:
-            return value > max ? std::vector<Interval>{} : std::vector<Interval>{{value, max}};
+            return value > max ? List<Interval>{} : List<Interval>{{value, max}};
         case Cond::set:
             break;
     }
-    return max == 0 ? std::vector<Interval>{} : std::vector<Interval>{{1, max}};
+    return max == 0 ? List<Interval>{} : List<Interval>{{1, max}};
 }
 
-void invert(std::vector<Interval>& set, std::uint32_t max) {
-    std::vector<Interval> rest;
+void invert(List<Interval>& set, std::uint32_t max) {
+    List<Interval> rest;
     std::uint32_t low = 0;
     bool open = true;
     for (Interval const& taken : set) {
@@ -60,7 +60,7 @@ class Reading {
   private:
     std::optional<Ref> test(Test const& test, bool negated, Span span);
     std::optional<Ref> relation(std::uint32_t index, bool negated, Span span);
-    std::optional<Ref> in_set(Field const& field, std::uint32_t mask, std::vector<Interval> set,
+    std::optional<Ref> in_set(Field const& field, std::uint32_t mask, List<Interval> set,
                               bool negated, Span span);
     std::uint32_t known(std::uint32_t index, std::uint32_t begin, std::uint32_t end);
 
@@ -69,7 +69,7 @@ class Reading {
     struct Seen {
         std::uint32_t relation, begin, end;
     };
-    std::vector<Seen> seen_;
+    List<Seen> seen_;
 };
 
 // What metadata there is that two reads in a row may see differently, that depends on registers, or
@@ -102,8 +102,8 @@ bool changes(Field const& field) {
 }
 
 // Tests of equal bits are tests of one key.
-std::optional<Ref> Reading::in_set(Field const& field, std::uint32_t mask,
-                                   std::vector<Interval> set, bool negated, Span span) {
+std::optional<Ref> Reading::in_set(Field const& field, std::uint32_t mask, List<Interval> set,
+                                   bool negated, Span span) {
     if (changes(field)) return std::nullopt;
     Key key = key_of(field, all_ones);
     std::uint32_t const wide = key.max;
@@ -193,7 +193,7 @@ std::optional<Ref> Reading::relation(std::uint32_t index, bool negated, Span spa
 std::optional<Ref> Reading::run() {
     auto const& nodes = formula_.nodes;
     // Whether an odd number of negations stands above: from the end, parents come before operands.
-    std::vector<bool> negated(nodes.size());
+    List<bool> negated(nodes.size());
     for (std::size_t i = nodes.size(); i-- > 0;) {
         bool const inner = negated[i] != (nodes[i].kind == Kind::negation);
         for (std::size_t child = i; child > i + 1 - nodes[i].size;) {
@@ -201,8 +201,8 @@ std::optional<Ref> Reading::run() {
             child -= nodes[child].size - 1;
         }
     }
-    std::vector<Ref> stack;
-    std::vector<Ref> operands;
+    List<Ref> stack;
+    List<Ref> operands;
     for (std::size_t i = 0; i < nodes.size(); ++i) {
         Formula::Node const& node = nodes[i];
         std::optional<Ref> ref;
@@ -244,7 +244,12 @@ std::optional<Ref> Reading::run() {
 
 class Deciding {
   public:
-    Deciding(Conditions& conditions, bool deep) : conditions_(conditions), deep_(deep) {}
+    Deciding(Conditions& conditions, bool deep) : conditions_(conditions), deep_(deep) {
+        states_.resize(conditions.size() + 32, unseen);
+        list_.reserve(16);
+        pieces_.reserve(48);
+        finished_.reserve(16);
+    }
     std::optional<Graph> run(Ref whole);
 
   private:
@@ -264,10 +269,10 @@ class Deciding {
     };
     Conditions& conditions_;
     bool deep_;
-    std::vector<std::uint32_t> states_;  // by condition
-    std::vector<State> list_;
-    std::vector<Conditions::Piece> pieces_;
-    std::vector<std::uint32_t> finished_;  // states, every one behind those that it leads to
+    List<std::uint32_t> states_;  // by condition
+    List<State> list_;
+    List<Conditions::Piece> pieces_;
+    List<std::uint32_t> finished_;  // states, every one behind those that it leads to
 };
 
 void Deciding::expand(Ref ref) {
@@ -283,7 +288,8 @@ void Deciding::order(Ref whole) {
     struct Visit {
         std::uint32_t state, next;
     };
-    std::vector<Visit> path;
+    List<Visit> path;
+    path.reserve(16);
     auto const visit = [&](Ref ref) {
         if (ref <= Conditions::always || state_of(ref) != unseen) return;
         expand(ref);
@@ -307,7 +313,7 @@ void Deciding::order(Ref whole) {
 Graph Deciding::finish(Ref whole) {
     Graph graph;
     graph.keys = conditions_.keys();
-    std::vector<Target> place(list_.size());
+    List<Target> place(list_.size());
     std::uint32_t next = 0;
     for (std::size_t i = finished_.size(); i-- > 0;) place[finished_[i]] = next++;
     auto const target = [&](Ref ref) {
@@ -337,7 +343,7 @@ std::optional<Graph> Deciding::run(Ref whole) {
 }
 
 bool reads_each_key_once(Graph const& graph) {
-    std::vector<bool> seen(graph.keys.size());
+    List<bool> seen(graph.keys.size());
     for (Graph::Node const& node : graph.nodes) {
         if (seen[node.key]) return false;
         seen[node.key] = true;
@@ -352,9 +358,11 @@ void put_in_order(Graph& graph) {
         Target node;
         std::uint32_t next;
     };
-    std::vector<bool> seen(graph.nodes.size());
-    std::vector<Target> finished, place(graph.nodes.size());
-    std::vector<Visit> path;
+    List<bool> seen(graph.nodes.size());
+    List<Target> finished, place(graph.nodes.size());
+    List<Visit> path;
+    path.reserve(16);
+    finished.reserve(graph.nodes.size());
     auto const visit = [&](Target target) {
         if (Graph::is_end(target) || seen[target]) return;
         seen[target] = true;
@@ -376,6 +384,8 @@ void put_in_order(Graph& graph) {
         return Graph::is_end(target) ? target : place[target];
     };
     Graph ordered{std::move(graph.keys), {}, {}, moved(graph.root)};
+    ordered.nodes.reserve(finished.size());
+    ordered.pieces.reserve(graph.pieces.size());
     for (Target const node : finished) {
         Graph::Node copy = graph.nodes[node];
         std::uint32_t const begin = u32(ordered.pieces.size());
@@ -391,13 +401,13 @@ void put_in_order(Graph& graph) {
 
 // The graph in which later tests of a field are decided where it is read has the shortest paths;
 // but what follows may come several times in it.  The others are closer to the text.
-std::vector<Graph> decide(Formula const& formula) {
+List<Graph> decide(Formula const& formula) {
     constexpr std::size_t least_work = 100'000, work_per_node = 200, enough = 2000;
     struct Variant {
         bool deep;
         std::size_t searched;
     };
-    std::vector<Graph> graphs;
+    List<Graph> graphs;
     if (formula.variables > 0) return graphs;
     for (Variant const variant : {Variant{true, 32}, Variant{false, 32}, Variant{false, 1}}) {
         Conditions conditions(least_work + work_per_node * formula.nodes.size(), variant.searched);

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "bpf/diagnostic.h"
 #include "frontend/conditions.h"
@@ -27,9 +26,9 @@ struct Graph {
         Span span;                 // the text that asks for it
     };
 
-    std::vector<Key> keys;
-    std::vector<Node> nodes;  // every one before its targets
-    std::vector<Piece> pieces;
+    List<Key> keys;
+    List<Node> nodes;  // every one before its targets
+    List<Piece> pieces;
     Target root = reject;
 };
 
@@ -38,7 +37,7 @@ struct Graph {
 // that the formula, evaluated from left to right, accepts.  None when the formula is one that
 // graphs are not made of (it assigns variables, reads what changes by itself), or when there are
 // too many cases: the time is bounded by a multiple of n log n.
-std::vector<Graph> decide(Formula const& formula);
+List<Graph> decide(Formula const& formula);
 
 // Takes tests out that are decided on every path that leads to them or change nothing, and makes
 // equal nodes one.

@@ -14,7 +14,6 @@
 #include <algorithm>
 #include <optional>
 #include <span>
-#include <unordered_map>
 
 #include "frontend/graph.h"
 #include "frontend/ranges.h"
@@ -62,9 +61,10 @@ class Sharing {
     bool was_set_before(Target node) const;
 
     Graph& graph_;
-    std::vector<std::uint32_t> shape_, parents_, needs_;
-    std::vector<Pair> pairs_;  // of nodes that differ
-    std::unordered_map<Target, Target> partner_, partner_back_;
+    List<std::uint32_t> shape_, parents_, needs_;
+    List<Pair> pairs_;                     // of nodes that differ
+    List<Pair> met_;                       // these and equal ones
+    List<Target> partner_, partner_back_;  // by node, of those that have met
     Offsets offsets_;
     bool own_loads_ = false;  // the first two nodes differ in what they read
 };
@@ -75,6 +75,8 @@ void Sharing::prepare() {
     shape_.assign(count, 0);
     parents_.assign(count, 0);
     needs_.assign(count, 0);
+    partner_.assign(count, Graph::reject);
+    partner_back_.assign(count, Graph::reject);
     for (std::uint32_t i = u32(count); i-- > 0;) {
         std::uint32_t hash = key_of(i).relation + 1, needs = all_ones;
         for (Piece const& piece : pieces_of(i)) {
@@ -128,24 +130,26 @@ bool Sharing::field_alike(Key const& one, Key const& other) {
 }
 
 bool Sharing::meet(Target one, Target other) {
-    auto const a = partner_.try_emplace(one, other), b = partner_back_.try_emplace(other, one);
-    if (a.first->second != other || b.first->second != one) return false;
-    if (a.second && b.second) pairs_.push_back({one, other});
-    return a.second == b.second;
+    Target &a = partner_[one], &b = partner_back_[other];
+    if (a != Graph::reject || b != Graph::reject) return a == other && b == one;
+    a = other;
+    b = one;
+    met_.push_back({one, other});
+    return true;
 }
 
 // Whether the graph behind one node is that behind another, but for where fields are.
 bool Sharing::alike(Target one, Target other) {
     constexpr std::size_t most = 4000;
     pairs_.clear();
-    partner_.clear();
-    partner_back_.clear();
+    for (Pair const& pair : met_) partner_[pair.one] = partner_back_[pair.other] = Graph::reject;
+    met_.clear();
     offsets_ = {};
-    if (!meet(one, other)) return false;
-    for (std::size_t next = 0; next < pairs_.size(); ++next) {
-        Pair const pair = pairs_[next];
+    meet(one, other);
+    for (std::size_t next = 0; next < met_.size(); ++next) {
+        Pair const pair = met_[next];
         auto const a = pieces_of(pair.one), b = pieces_of(pair.other);
-        if (a.size() != b.size() || pairs_.size() > most) return false;
+        if (a.size() != b.size() || met_.size() > most) return false;
         for (std::size_t i = 0; i < a.size(); ++i) {
             if (a[i].low != b[i].low) return false;
             if (Graph::is_end(a[i].target) || Graph::is_end(b[i].target)) {
@@ -156,9 +160,12 @@ bool Sharing::alike(Target one, Target other) {
         }
     }
     // What both legs come to needs no X; the first fields may be anything.
-    for (Pair const& pair : pairs_)
-        if (pair.one == pair.other && key_of(pair.one).role == Role::counted) return false;
-    std::erase_if(pairs_, [](Pair const& pair) { return pair.one == pair.other; });
+    for (Pair const& pair : met_) {
+        if (pair.one != pair.other)
+            pairs_.push_back(pair);
+        else if (key_of(pair.one).role == Role::counted)
+            return false;
+    }
     for (std::size_t i = 1; i < pairs_.size(); ++i) {
         Key const &a = key_of(pairs_[i].one), &b = key_of(pairs_[i].other);
         if (!field_alike(a, b)) return false;
@@ -265,7 +272,7 @@ void Sharing::share(Target one, Target other) {
         // The same ways out; the largest values may differ.
         Graph::Node& node = graph_.nodes[other];
         std::uint32_t const begin = u32(graph_.pieces.size());
-        std::vector<Piece> pieces(pieces_of(one).begin(), pieces_of(one).end());
+        List<Piece> pieces(pieces_of(one).begin(), pieces_of(one).end());
         pieces.back().high = key_of(other).max;
         graph_.pieces.insert(graph_.pieces.end(), pieces.begin(), pieces.end());
         node.begin = begin;

@@ -85,9 +85,9 @@ class Joining {
     }
 
     Graph& graph_;
-    std::vector<std::uint32_t> parents_;  // how many nodes lead to each
-    std::vector<std::uint32_t> needs_;    // packets that are shorter are not accepted from there on
-    std::vector<Piece> joined_;
+    List<std::uint32_t> parents_;  // how many nodes lead to each
+    List<std::uint32_t> needs_;    // packets that are shorter are not accepted from there on
+    List<Piece> joined_;
 };
 
 // What is accepted without a look at the second field has its bytes all the same.
@@ -129,14 +129,14 @@ bool Joining::rows(std::uint32_t node, std::uint32_t second, Window const& windo
         return joined_.size() <= most;
     }
     // The second field is the upper one: where it changes the way for some value of the first.
-    std::vector<std::uint32_t> bounds;
+    List<std::uint32_t> bounds;
     for (Piece const& piece : own)
         if (is_second(piece.target, second))
             for (Piece const& next : pieces_of(piece.target)) bounds.push_back(next.high);
     std::sort(bounds.begin(), bounds.end());
     bounds.erase(std::unique(bounds.begin(), bounds.end()), bounds.end());
     std::uint32_t low = 0;
-    std::vector<Piece> decided;
+    List<Piece> decided;
     for (std::uint32_t const high : bounds) {
         decided.assign(own.begin(), own.end());
         for (Piece& piece : decided)
@@ -163,7 +163,7 @@ bool Joining::join(std::uint32_t index, std::uint32_t second) {
     joined_.back().high = both->key.max;
     std::size_t before = 1 + search_length(graph_.keys[node.key], pieces_of(index));
     Span span = node.span;
-    std::vector<Target> gone;
+    List<Target> gone;
     for (Piece const& piece : pieces_of(index))
         if (is_second(piece.target, second) &&
             std::find(gone.begin(), gone.end(), piece.target) == gone.end()) {
@@ -185,7 +185,7 @@ bool Joining::run() {
     std::size_t const count = graph_.nodes.size();
     parents_.assign(count, 0);
     needs_.assign(count, 0);
-    std::vector<Target> last(count, Graph::reject);  // that was counted as a parent
+    List<Target> last(count, Graph::reject);  // that was counted as a parent
     for (std::uint32_t i = u32(count); i-- > 0;) {
         std::uint32_t needs = all_ones;
         for (Piece const& piece : pieces_of(i)) {

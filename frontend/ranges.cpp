@@ -88,6 +88,7 @@ bool is_bit_test(Key const& key, Pieces pieces) {
 std::size_t search_length(Key const& key, Pieces pieces) {
     if (pieces.size() == 1) return 0;
     if (is_bit_test(key, pieces)) return 1;
+    if (pieces.size() == 2) return key.mask != all_ones ? 2 : 1;
     Ranges ranges;
     ranges.read(pieces);
     std::size_t const comparisons = ranges.comparisons();

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "frontend/graph.h"
 
@@ -22,8 +21,8 @@ struct Ranges {
         std::uint32_t value;
         Graph::Target target;
     };
-    std::vector<Run> runs;              // in order
-    std::vector<Exception> exceptions;  // of all runs, in order
+    List<Run> runs;              // in order
+    List<Exception> exceptions;  // of all runs, in order
 
     void read(std::span<Graph::Piece const> pieces);
     std::size_t comparisons() const { return runs.size() - 1 + exceptions.size(); }

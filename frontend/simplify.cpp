@@ -19,14 +19,14 @@ constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
 // The values that a key can have.
 struct Fact {
     std::uint32_t key;
-    std::vector<Interval> values;
+    List<Interval> values;
 };
 struct Facts {
     bool reached = false;
-    std::vector<Fact> list;
+    List<Fact> list;
 };
 
-std::vector<Interval> union_of(std::vector<Interval> a, std::vector<Interval> const& b) {
+List<Interval> union_of(List<Interval> a, List<Interval> const& b) {
     a.insert(a.end(), b.begin(), b.end());
     std::sort(a.begin(), a.end(),
               [](Interval const& x, Interval const& y) { return x.low < y.low; });
@@ -45,34 +45,35 @@ class Simplifying {
   public:
     explicit Simplifying(Graph& graph) : graph_(graph) {}
 
-    void run() {
-        thread();
+    // False when there was nothing to lead past.
+    bool run() {
+        bool const threads = thread();
         merge();
+        return threads;
     }
 
   private:
     std::span<Piece> pieces_of(Graph::Node const& node) {
         return std::span(graph_.pieces).subspan(node.begin, node.end - node.begin);
     }
-    void thread();
+    bool thread();
     void thread_node(std::uint32_t index);
     Target resolved(Target target, std::uint32_t key, Interval values, Facts const& facts);
-    std::vector<Interval> known(std::uint32_t key, Facts const& facts) const;
-    Target where(Graph::Node const& node, std::vector<Interval> const& values);
-    void learn(Target target, Facts const& before, std::uint32_t key,
-               std::vector<Interval> const& values);
+    List<Interval> known(std::uint32_t key, Facts const& facts) const;
+    Target where(Graph::Node const& node, List<Interval> const& values);
+    void learn(Target target, Facts const& before, std::uint32_t key, List<Interval> const& values);
     void merge();
     bool changes_nothing(Graph::Node const& node, Target target) const;
-    void rebuild(std::vector<Target> const& places);
+    void rebuild(List<Target> const& places);
 
     Graph& graph_;
-    std::vector<Facts> facts_;
-    std::vector<std::uint32_t> needs_;  // packets that are shorter are not accepted from here on
+    List<Facts> facts_;
+    List<std::uint32_t> needs_;  // packets that are shorter are not accepted from here on
 };
 
 // ------------------------------------------------------------------------------- from the root on
 
-std::vector<Interval> Simplifying::known(std::uint32_t key, Facts const& facts) const {
+List<Interval> Simplifying::known(std::uint32_t key, Facts const& facts) const {
     for (Fact const& fact : facts.list)
         if (fact.key == key) return fact.values;
     // Bits of a field whose value is known.
@@ -83,7 +84,7 @@ std::vector<Interval> Simplifying::known(std::uint32_t key, Facts const& facts) 
         if (other.field != wanted.field || other.mask != all_ones ||
             other.relation != Key::no_relation)
             continue;
-        std::vector<Interval> values;
+        List<Interval> values;
         for (Interval const& range : fact.values) {
             if (range.low != range.high) return {};
             std::uint32_t const masked = range.low & wanted.mask;
@@ -95,7 +96,7 @@ std::vector<Interval> Simplifying::known(std::uint32_t key, Facts const& facts) 
 }
 
 // Where all these values lead; a node's own place where they do not agree.
-Target Simplifying::where(Graph::Node const& node, std::vector<Interval> const& values) {
+Target Simplifying::where(Graph::Node const& node, List<Interval> const& values) {
     auto const pieces = pieces_of(node);
     auto const own = static_cast<Target>(&node - graph_.nodes.data());
     Target target = own;
@@ -114,7 +115,7 @@ Target Simplifying::resolved(Target target, std::uint32_t key, Interval values,
                              Facts const& facts) {
     while (!Graph::is_end(target)) {
         Graph::Node const& node = graph_.nodes[target];
-        auto const set = node.key == key ? std::vector{values} : known(node.key, facts);
+        auto const set = node.key == key ? List<Interval>{values} : known(node.key, facts);
         Target const next = set.empty() ? target : where(node, set);
         if (next == target) return target;
         target = next;
@@ -123,7 +124,7 @@ Target Simplifying::resolved(Target target, std::uint32_t key, Interval values,
 }
 
 void Simplifying::learn(Target target, Facts const& before, std::uint32_t key,
-                        std::vector<Interval> const& values) {
+                        List<Interval> const& values) {
     if (Graph::is_end(target)) return;
     Facts& facts = facts_[target];
     if (!facts.reached) {
@@ -147,9 +148,9 @@ void Simplifying::thread_node(std::uint32_t index) {
     Facts const facts = facts_[index];
     struct Edge {
         Target target;
-        std::vector<Interval> values;
+        List<Interval> values;
     };
-    std::vector<Edge> edges;
+    List<Edge> edges;
     for (Piece& piece : pieces_of(node)) {
         piece.target = resolved(piece.target, node.key, {piece.low, piece.high}, facts);
         if (Graph::is_end(piece.target)) continue;
@@ -161,13 +162,14 @@ void Simplifying::thread_node(std::uint32_t index) {
     for (Edge const& edge : edges) learn(edge.target, facts, node.key, edge.values);
 }
 
-void Simplifying::thread() {
+bool Simplifying::thread() {
     // What reads every key once has nothing to find.
-    if (graph_.nodes.size() <= graph_.keys.size() || graph_.pieces.size() > 20'000) return;
+    if (graph_.nodes.size() <= graph_.keys.size() || graph_.pieces.size() > 20'000) return false;
     facts_.assign(graph_.nodes.size(), {});
     if (!Graph::is_end(graph_.root)) facts_[graph_.root].reached = true;
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i)
         if (facts_[i].reached) thread_node(i);
+    return true;
 }
 
 // ------------------------------------------------------------------------------- from the ends on
@@ -184,11 +186,11 @@ bool Simplifying::changes_nothing(Graph::Node const& node, Target target) const 
 
 void Simplifying::merge() {
     std::size_t const count = graph_.nodes.size();
-    std::vector<Target> places(count);
+    List<Target> places(count);
     needs_.assign(count, 0);
     std::size_t size = 64;
     while (size < 2 * count) size *= 2;
-    std::vector<std::uint32_t> table(size, all_ones);
+    List<std::uint32_t> table(size, all_ones);
     auto const place = [&](Target t) { return Graph::is_end(t) ? t : places[t]; };
     for (std::uint32_t i = u32(count); i-- > 0;) {
         Graph::Node& node = graph_.nodes[i];
@@ -231,15 +233,15 @@ void Simplifying::merge() {
 }
 
 // Only what can be reached, in the same order.
-void Simplifying::rebuild(std::vector<Target> const& places) {
-    std::vector<bool> reached(graph_.nodes.size());
+void Simplifying::rebuild(List<Target> const& places) {
+    List<bool> reached(graph_.nodes.size());
     if (!Graph::is_end(graph_.root)) reached[graph_.root] = true;
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
         if (!reached[i]) continue;
         for (Piece const& piece : pieces_of(graph_.nodes[i]))
             if (!Graph::is_end(piece.target)) reached[piece.target] = true;
     }
-    std::vector<Target> moved(graph_.nodes.size());
+    List<Target> moved(graph_.nodes.size());
     std::uint32_t kept = 0, end = 0;
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i)
         if (reached[i] && places[i] == i) moved[i] = kept++;
@@ -264,8 +266,7 @@ void Simplifying::rebuild(std::vector<Target> const& places) {
 }  // namespace
 
 void simplify(Graph& graph) {
-    Simplifying(graph).run();
-    Simplifying(graph).run();
+    if (Simplifying(graph).run()) Simplifying(graph).run();
 }
 
 }  // namespace tamis::frontend
