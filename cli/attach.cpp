@@ -93,12 +93,14 @@ void announce(AttachOptions const& o, Attached const& attached, std::uint32_t id
     line["id"] = id == 0 ? Json(nullptr) : Json(id);
     line["pin"] = o.pin.empty() ? Json(nullptr) : Json(o.pin);
     print_json(line);
+    static_cast<void>(flush());  // at once; what is lost is an error at the next one
 }
 
-// The demonstration socket's packets are read and forgotten, so that they take no memory.
+// The demonstration socket's packets are read and forgotten, so that they take no memory; no more
+// than some at a time, since they may come faster than that.
 void drain(int socket) {
-    while (recv(socket, nullptr, 0, MSG_DONTWAIT | MSG_TRUNC) >= 0) {
-    }
+    for (int packets = 0; packets < 1024; ++packets)
+        if (recv(socket, nullptr, 0, MSG_DONTWAIT | MSG_TRUNC) < 0) return;
 }
 
 // Counters every interval until a signal asks for the end, and once more then.
@@ -113,7 +115,7 @@ Result<void> watch(LoadedProgram const& program, Attached const& attached, Attac
     while (true) {
         if (poll(waits, std::size(waits), -1) < 0 && errno != EINTR)
             return fail(system_error("poll", errno));
-        if ((waits[2].revents & POLLIN) != 0) drain(waits[2].fd);
+        if (waits[2].revents != 0) drain(waits[2].fd);  // an error, too, is read away
         bool const end = (waits[0].revents & POLLIN) != 0;
         bool const tick = (waits[1].revents & POLLIN) != 0;
         std::uint64_t expirations = 0;
@@ -122,6 +124,7 @@ Result<void> watch(LoadedProgram const& program, Attached const& attached, Attac
         if (end || tick)
             if (auto shown = show(program, o.json, end); !shown) return shown;
         if (end) return {};
+        if (auto there = attached.still_there(); !there) return there;
     }
 }
 

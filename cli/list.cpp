@@ -45,6 +45,7 @@ std::string paragraph(Pinned const& pinned) {
     for (std::string_view const key : shown)
         if (auto const value = fact(pinned.about, key); !value.empty())
             text += fmt::format(" {}{}", key == "netns" ? "in " : "", escape(value));
+    if (runtime::target_is_gone(pinned)) text += " (which is gone)";
     if (auto const age = pinned.age()) text += fmt::format(", for {}", duration(*age));
     if (auto const filter = fact(pinned.about, "expression"); !filter.empty())
         text += fmt::format("\n  {}", escape(filter));
@@ -59,6 +60,7 @@ Json json_of(Pinned const& pinned) {
         auto const value = fact(pinned.about, key);
         out[std::string(key)] = value.empty() ? Json(nullptr) : Json(std::string(value));
     }
+    out["gone"] = runtime::target_is_gone(pinned);
     auto const age = pinned.age();
     out["age"] = age ? Json(*age) : Json(nullptr);
     if (auto const counters = pinned.counters())

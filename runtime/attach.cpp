@@ -110,6 +110,16 @@ Result<Kind const*> choose(HookRow const& hook, Where const& where) {
     return kind;
 }
 
+// Links of tcx and of control groups begin like those of XDP with the number of their target, which
+// is 0 when that is gone; those of netfilter have no such target.
+bool is_orphan(Fd const& link, std::string_view kind) {
+    bpf_link_info info{};
+    std::uint32_t size = sizeof info;
+    bool const has_target = kind == "xdp" || kind == "tcx" || kind == "cgroup";
+    return has_target && bpf_obj_get_info_by_fd(link.get(), &info, &size) == 0 &&
+           info.xdp.ifindex == 0;
+}
+
 // Into the network namespace of what is detached, if it says one, and back.
 class NamespaceVisit {
   public:
@@ -167,6 +177,19 @@ std::string program_name(std::string const& pin) {
 Result<Attached> attach(HookRow const& hook, Program const& program, Where const& where) {
     if (auto const good = check(hook, where, {}); !good) return fail(good.error());
     return (*choose(hook, where))->attach(hook, program, where);
+}
+
+Result<void> Attached::still_there() const {
+    if (lifetime != Lifetime::link || !is_orphan(holder, kind)) return {};
+    return fail({fmt::format("'{}' is gone, and the filter with it", escape(target)),
+                 std::nullopt,
+                 {},
+                 Fault::system});
+}
+
+bool target_is_gone(Pinned const& pinned) {
+    auto const link = pinned.has("link") ? pinned.open("link") : Result<Fd>(Fd());
+    return link && is_orphan(*link, fact(pinned.about, "kind"));
 }
 
 Result<void> Attached::end() {

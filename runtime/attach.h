@@ -60,6 +60,8 @@ struct Attached {
 
     // Capabilities that end() will need.
     std::string_view needs() const { return replaced ? "CAP_NET_ADMIN" : ""; }
+    // Fails when the interface or the control group went away, and the filter with it.
+    Result<void> still_there() const;
     // The end in order: what was put aside comes back.
     Result<void> end();
 };
@@ -78,6 +80,9 @@ Result<Attached> attach(HookRow const& hook, Program const& program, Where const
 // The same, to stay under a name (pins.h).  `about` is added to what is known of the place.
 Result<Attached> attach_pinned(HookRow const& hook, Program const& program, Where const& where,
                                std::string const& name, Facts about);
+
+// Whether a link is pinned whose interface or control group went away.
+bool target_is_gone(Pinned const& pinned);
 
 // Ends what attach_pinned, or `load`, left there, in the network namespace where that was; puts
 // back what it had replaced.

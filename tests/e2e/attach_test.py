@@ -130,6 +130,35 @@ class Ends(Attached):
         self.assertIn("Broken pipe", process.stderr.read())
         self.assertEqual(self.xdp_id(), theirs)
 
+    def test_what_it_was_attached_to_goes_away(self):
+        group = self.cgroup()
+        gone = [self.attach("xdp", "udp", "--interval", "0.05"), self.attach("tc-egress", "udp", "--interval", "0.05"),
+                self.attach("cgroup-egress", "udp", "--cgroup", group, "--interval", "0.05", interface=None)]
+        socket = self.attach("socket", "udp", "--interval", "0.05")
+        run("ip", "-n", self.ns["b"], "link", "del", "vb")
+        os.rmdir(group)
+        for process in gone:
+            self.assertRegex(process.communicate(timeout=10)[1], "'(vb|/.*)' is gone, and the filter with it")
+            self.assertEqual(process.returncode, 3)
+        with open(f"/proc/{socket.pid}/stat") as stat:
+            before = int(stat.read().split()[13])
+        time.sleep(0.5)
+        with open(f"/proc/{socket.pid}/stat") as stat:  # nothing to do: no time is spent
+            self.assertLess(int(stat.read().split()[13]) - before, 10)
+        self.assertEqual(finish(socket)[0], 0)
+
+    def test_signals_are_heard_in_a_flood(self):
+        process = self.attach("socket", "udp", "--match", "keep:64")
+        floods = [self.inside("a", sys.executable, "-c", "import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
+                                                         f"while True: s.sendto(b'x',('{SIDES['b']}',5300))")
+                  for _ in range(2)]
+        for flood in floods:
+            self.addCleanup(end, flood)
+        time.sleep(0.5)
+        code, out = finish(process)
+        self.assertEqual(code, 0)
+        self.assertGreater(counted(out)[0], 1000)
+
     def test_flat(self):
         """Descriptors and memory, over many packets."""
         packets = int(os.environ.get("TAMIS_PACKETS", "100000"))
@@ -211,6 +240,7 @@ class Stays(Attached):
         self.pin("gone2", "xdp", "icmp")
         run("ip", "netns", "del", self.ns["b"])
         self.assertIn("gone: tc-egress", self.tamis("list").stdout)
+        self.assertTrue(eventually(lambda: "(which is gone)" in self.listed("gone2")))
         done = self.tamis("detach", "--all")
         self.assertEqual((done.returncode, done.stderr.count("detached")), (0, 2), done.stderr)
 
