@@ -361,7 +361,7 @@ Exit attach(std::vector<std::string> const& args) {
     app.add_flag("--lock", o.where.lock, "nobody can change its filter any more (SO_LOCK_FILTER)");
     app.add_option("--mode", o.where.mode,
                    "at xdp native or generic, at tc tcx or clsact; auto is the first that works")
-        ->type_name("MODE")
+        ->type_name("auto|native|generic|tcx|clsact")
         ->capture_default_str();
     auto* const before =
         app.add_option("--before", o.where.before, "for tc: run before this program")
