@@ -23,7 +23,8 @@ ebpf::MapSpec counters_spec() {
             .key_size = 4,
             .max_entries = 2,
             .value_type = "counter",
-            .value_fields = {"packets", "bytes"}};
+            .value_fields = {"packets", "bytes"},
+            .content = {}};
 }
 
 // The filter as a function of its own; loads that fail and divisions by zero end here.
