@@ -157,7 +157,7 @@ struct MapSpec {
     // Of maps in other people's objects.
     std::uint32_t plain_size = 0;       // of a value that is no counters
     std::uint32_t flags = 0;            // BPF_F_*
-    std::vector<std::uint8_t> content;  // global variables: the only value, as it begins
+    std::vector<std::uint8_t> content{};  // global variables: the only value, as it begins
     bool constant = false;              // and it stays like that
 
     std::uint32_t value_size() const {

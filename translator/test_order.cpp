@@ -10,7 +10,7 @@ namespace {
 using cbpf::Insn;
 using cbpf::Kind;
 
-constexpr std::size_t max_distance = 0xff;  // of a conditional jump
+constexpr std::uint8_t max_distance = 0xff;  // of a conditional jump
 
 class Rotation {
   public:
@@ -64,7 +64,7 @@ class Rotation {
         while (moved < end && taken(moved) != end) ++moved;
         if (moved == end) return;
         for (std::size_t pc = moved + 1; pc < end; ++pc)
-            if (insns_[pc].jt + 1 > max_distance) return;
+            if (insns_[pc].jt == max_distance) return;
         Insn last = insns_[moved];
         last.jt = 0;
         last.jf = insns_[end - 1].jf;

@@ -25,8 +25,9 @@ Result<double> executed_per_packet(ebpf::Program const& program, HookRow const& 
     std::vector<std::uint64_t> executed(program.insns.size());
     runtime::MapMemory maps = runtime::map_memory(program);
     for (std::vector<std::uint8_t> const& bytes : packets) {
-        runtime::Packet const packet{.bytes = bytes,
-                                     .length = static_cast<std::uint32_t>(bytes.size())};
+        runtime::Packet packet{};
+        packet.bytes = bytes;
+        packet.length = static_cast<std::uint32_t>(bytes.size());
         auto const done = runtime::run(program, hook, packet, maps, executed);
         if (!done) return fail(done.error());
     }

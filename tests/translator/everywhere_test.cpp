@@ -1,6 +1,5 @@
 // Programs of filters at every hook: that the kernel takes them, also from a process with fewer
-// capabilities, what they come to there, and that the filters which other translators get wrong
-// are right.
+// capabilities, and what they come to there.
 //
 //     everywhere_test [--stride N] [gtest options]
 //
@@ -21,38 +20,21 @@
 #include <unistd.h>
 
 #include "backend/object.h"
-#include "bpf/link_types.h"
-#include "frontend/compile.h"
 #include "runtime/kernel.h"
 #include "tests/support/corpus.h"
 #include "tests/support/kernel_gate.h"
 #include "tests/support/verifier.h"
+#include "tests/translator/at_hook.h"
 #include "translator/translate.h"
-#include "verify/prove.h"
 
 namespace tamis {
 namespace {
 
+using test::compile_at;
+using test::distinct_hooks;
+using test::options_for;
+
 std::size_t stride = 1;  // every how many filters of the corpus are loaded
-
-translator::Options options_for(HookRow const& hook) {
-    return {.hook = hook.hook,
-            .match = {find_action(hook, hook.match)},
-            .no_match = {find_action(hook, hook.no_match)},
-            .stats = true};
-}
-
-// The filter as `tamis compile --hook` compiles it; nothing where the link type has no such filter.
-std::optional<cbpf::Program> compile_at(HookRow const& hook, std::string const& text) {
-    auto compiled =
-        frontend::compile(text, {.link_type = default_link_type(hook),
-                                 .context = frontend::Context::live,
-                                 .tags = hook.vlan == VlanTag::packet ? frontend::Tags::in_packet
-                                                                      : frontend::Tags::taken_out,
-                                 .netmask = 0xffffff00});
-    if (!compiled) return std::nullopt;
-    return std::move(compiled->program);
-}
 
 Result<runtime::LoadedProgram> load(ebpf::Program const& program, HookRow const& hook) {
     auto const object = backend::object(program, hook);
@@ -70,12 +52,6 @@ std::vector<std::string> texts() {
             out.push_back(filter.text);
     return out;
 }
-
-// Hooks whose programs the verifier sees in the same way are loaded once.
-std::vector<Hook> const distinct = {
-    Hook::socket,         Hook::xdp,           Hook::xdp_frags, Hook::tc_ingress, Hook::tc_action,
-    Hook::cgroup_ingress, Hook::cgroup_egress, Hook::lwt_in,    Hook::lwt_out,    Hook::lwt_xmit,
-    Hook::netfilter_input};
 
 // Filters of the corpus that compile at a hook, loaded there; how many.
 std::size_t load_corpus(Hook which, translator::Shape const& shape, std::size_t every) {
@@ -100,10 +76,10 @@ std::size_t load_corpus(Hook which, translator::Shape const& shape, std::size_t 
 
 TEST(EverywhereKernel, EveryFilterLoadsAtEveryHook) {
     TAMIS_NEED_KERNEL("CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", geteuid() == 0);
-    for (Hook const hook : distinct) {
+    for (Hook const hook : distinct_hooks) {
         if (!runtime::kernel_has(row(hook))) continue;
         std::size_t const loaded = load_corpus(hook, {}, stride);
-        EXPECT_GT(loaded, 500 / stride) << row(hook).name;
+        EXPECT_GT(loaded, 400 / stride) << row(hook).name;
         fmt::print("{}: {} filters\n", row(hook).name, loaded);
     }
 }
@@ -111,7 +87,7 @@ TEST(EverywhereKernel, EveryFilterLoadsAtEveryHook) {
 TEST(EverywhereKernel, TheLinearShapeLoads) {
     TAMIS_NEED_KERNEL("CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", geteuid() == 0);
     for (Hook const hook : {Hook::tc_ingress, Hook::xdp_frags, Hook::cgroup_egress})
-        EXPECT_GT(load_corpus(hook, {.linear = true}, 7 * stride), 500 / 7 / stride);
+        EXPECT_GT(load_corpus(hook, {.linear = true}, 7 * stride), 400 / 7 / stride);
 }
 
 // In a process of its own, which keeps these two.
@@ -125,7 +101,7 @@ TEST(EverywhereKernel, TheShapeWithoutPerfmonLoadsWithoutIt) {
         data[0].effective = data[0].permitted = 1U << CAP_NET_ADMIN;
         data[1].effective = data[1].permitted = 1U << (CAP_BPF - 32);
         if (::syscall(SYS_capset, &header, data) != 0) _exit(2);
-        for (Hook const hook : distinct) {
+        for (Hook const hook : distinct_hooks) {
             if (!runtime::kernel_has(row(hook))) continue;
             load_corpus(hook, {.no_perfmon = true}, 7 * stride);
         }
@@ -155,7 +131,9 @@ TEST(EverywhereKernel, RefusalsNameTheKernelThatHasTheHook) {
          "netfilter-postrouting "},
         {"6.12", ""},
         {"6.18", ""}};
-    if (auto const row = known.find(series()); row != known.end()) EXPECT_EQ(lacking, row->second);
+    if (auto const row = known.find(series()); row != known.end()) {
+        EXPECT_EQ(lacking, row->second);
+    }
     for (HookRow const& hook : hooks()) {
         if (runtime::kernel_has(hook)) continue;
         auto const program = translator::translate(*compile_at(hook, "tcp"), options_for(hook));
@@ -237,7 +215,7 @@ TEST(EverywhereKernel, ProgramsDoNotGrow) {
         "# kernel {}\n",
         series());
     auto const grown = [](std::size_t now, std::size_t before) { return 10 * now > 11 * before; };
-    for (Hook const which : distinct) {
+    for (Hook const which : distinct_hooks) {
         HookRow const& hook = row(which);
         if (!runtime::kernel_has(hook)) continue;
         for (std::string_view const text : sized_filters) {
@@ -258,52 +236,6 @@ TEST(EverywhereKernel, ProgramsDoNotGrow) {
         }
     }
     if (update) std::ofstream(path) << out;
-}
-
-// ---- Filters that people type and other translators get wrong, or that the verifier refuses
-
-struct Failing {
-    std::string_view who, text;
-};
-constexpr Failing failing[] = {
-    {"a pointer of two bases at a join",
-     "(tcp[tcpflags] & tcp-syn != 0 or port 443) and not tcp dst port 80"},
-    {"the same", "(tcp[tcpflags] & tcp-ack != 0 or tcp src port 53) and tcp dst port 443"},
-    {"merged by clang", "tcp[tcpflags] & tcp-syn != 0 or not port 53"},
-    {"A taken for X", "tcp[13]=2"},
-    {"A taken for X", "icmp[icmptype] = icmp-echo"},
-    {"A taken for X", "tcp[2:1] > 2"},
-    {"a short immediate", "tcp[tcpflags] & tcp-ack != 0"},
-    {"a short immediate", "ether[0] & 1 = 0"},
-    {"cells that are not stored", "tcp[2:2] > ip[4:2]"},
-    {"no length", "less 70"},
-    {"no length", "len > 100"},
-    {"constants that are sign-extended", "src host 192.168.0.1"},
-    {"no inverse of a bit test", "tcp[tcpflags] & tcp-syn != 0"},
-    {"no inverse of a bit test", "ether multicast"},
-};
-
-TEST(Everywhere, FiltersThatOthersGetWrongAreRight) {
-    if (!verify::can_prove()) GTEST_SKIP() << verify::prover_missing;
-    std::size_t proved = 0;
-    for (Failing const& f : failing)
-        for (Hook const which : distinct) {
-            HookRow const& hook = row(which);
-            auto const classic = compile_at(hook, std::string(f.text));
-            if (!classic) {
-                EXPECT_TRUE(hook.start == Start::network && f.text.starts_with("ether")) << f.text;
-                continue;
-            }
-            translator::Options const options = options_for(hook);
-            auto const program = translator::translate(*classic, options);
-            ASSERT_TRUE(program);
-            verify::Proof const proof =
-                verify::prove_translation(*classic, *program, options, {.blocks = false});
-            EXPECT_EQ(proof.outcome, verify::Outcome::proved)
-                << f.who << ": " << f.text << " at " << hook.name << ": " << proof.reason;
-            ++proved;
-        }
-    EXPECT_GT(proved, 130U);
 }
 
 }  // namespace
