@@ -20,8 +20,7 @@ Result<void> check(Options const& options) {
     if (options.protochain_max == 0 || options.protochain_max > max_protochain)
         return fail(
             {fmt::format("protochain goes through 1 to {} headers", max_protochain), {}, {}});
-    if (find_link_layer(options.link_type) != nullptr) return {};
-    return fail({fmt::format("link type {} is not known", options.link_type), {}, {}});
+    return {};
 }
 
 // `ret #snaplen`: what an empty filter is.
@@ -49,7 +48,9 @@ Result<std::optional<Resolved>> read(std::string_view text, Options const& optio
     // words and operators
     auto const tokens = lex(text);
     if (!tokens) return fail(tokens.error());
-    if (tokens->front().kind == Kind::end) return std::nullopt;
+    if (tokens->front().kind == Kind::end) return std::nullopt;  // on any link type
+    if (find_link_layer(options.link_type) == nullptr)
+        return fail({fmt::format("link type {} is not known", options.link_type), {}, {}});
 
     // how they nest
     auto const tree = parse(text, *tokens);

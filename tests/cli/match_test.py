@@ -156,6 +156,17 @@ class Match(Base):
             self.assertEqual(whole.read(os.path.getsize(out)), part.read())
         self.assertGreater(int(self.works("match", "-r", out, "--count")), 20)
 
+    def test_an_unknown_link_type(self):
+        """Whoever asks nothing of the packets need not know it."""
+        with open(CAPTURE, "rb") as file:
+            data = file.read()
+        data = data[:20] + struct.pack("<I", 149) + data[24:]
+        source, out = self.path("in.pcap", data), self.path("out.pcap")
+        self.assertEqual(tamis("match", "-r", source, "-w", out).returncode, 0)
+        with open(out, "rb") as file:
+            self.assertEqual(file.read(), data)
+        self.fails(2, "link type 149 is not known", "match", "-r", source, "ip")
+
     def test_several_files(self):
         self.assertEqual(len(self.works("match", "-r", CAPTURE, "-r", CAPTURE, "udp").splitlines()),
                          2 * len(self.works("match", "-r", CAPTURE, "udp").splitlines()))
