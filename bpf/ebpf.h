@@ -151,14 +151,14 @@ struct MapSpec {
     std::string name;  // at most 15 characters (BPF_OBJ_NAME_LEN - 1)
     MapType type = MapType::array;
     std::uint32_t key_size = 4, max_entries = 1;
-    std::string value_type;  // the BTF struct's name
+    std::string value_type{};  // the BTF struct's name
     // The value's members, all of them 64-bit unsigned counters: enough for BTF to name the fields.
-    std::vector<std::string> value_fields;
+    std::vector<std::string> value_fields{};
     // Of maps in other people's objects.
-    std::uint32_t plain_size = 0;       // of a value that is no counters
-    std::uint32_t flags = 0;            // BPF_F_*
+    std::uint32_t plain_size = 0;         // of a value that is no counters
+    std::uint32_t flags = 0;              // BPF_F_*
     std::vector<std::uint8_t> content{};  // global variables: the only value, as it begins
-    bool constant = false;              // and it stays like that
+    bool constant = false;                // and it stays like that
 
     std::uint32_t value_size() const {
         return plain_size + static_cast<std::uint32_t>(8 * value_fields.size());

@@ -5,15 +5,19 @@
 #include <fmt/format.h>
 
 #include "runtime/ebpf_vm.h"
+#include "verify/cut_points.h"
 #include "verify/formula_truth.h"
 #include "verify/question.h"
 #include "verify/symbolic_cbpf.h"
 #include "verify/symbolic_ebpf.h"
+#include "verify/translation_clauses.h"
 
 namespace tamis::verify {
 namespace {
 
 using runtime::Rules;
+
+constexpr std::chrono::milliseconds one_question{1000};
 
 Proof undecided(std::string reason) {
     Proof proof;
@@ -30,53 +34,6 @@ std::uint32_t play(cbpf::Program const& program, ConcretePacket const& packet, R
 }
 
 // ------------------------------------------------------------------------------------ translation
-
-// What the program has to return and to count, as translator::Options say it.
-struct Wanted {
-    Term result;      // 32 bits
-    Term redirected;  // 32 bits
-};
-
-Wanted wanted(Terms& t, ClassicRun const& classic, translator::Options const& o) {
-    auto const value = [&](Action const& action) {
-        bool const whole = action.name->arg == Arg::bytes && action.argument == 0;
-        if (whole) return classic.verdict;
-        return t.constant(action.name->arg == Arg::bytes
-                              ? action.argument
-                              : static_cast<std::uint32_t>(action.name->code),
-                          32);
-    };
-    auto const interface = [&](Action const& action) {
-        return t.constant(action.name->arg == Arg::interface ? action.argument : 0, 32);
-    };
-    return {t.ite(classic.accepts, value(o.match), value(o.no_match)),
-            t.ite(classic.accepts, interface(o.match), interface(o.no_match))};
-}
-
-// One packet more under the right index, and its bytes; the entry that was there is not known.
-void counting_clauses(Question& q, ClassicRun const& classic, ExtendedRun const& run) {
-    Terms& t = q.terms;
-    Term const index = t.ite(classic.accepts, t.constant(translator::counter_matched, 32),
-                             t.constant(translator::counter_passed, 32));
-    Term counted = t.truth(false), twice = t.truth(false), wrong = t.truth(false);
-    for (MapAccess const& access : run.maps) {
-        twice = t.or_(twice, t.and_(access.made, counted));
-        counted = t.or_(counted, access.made);
-        q.clause("the packet is counted as what it is",
-                 t.and_(access.made, t.not_(t.eq(access.key, index))), access.insn);
-        Term const amounts[] = {t.constant(1, 64), t.zext(q.packet.length(), 64)};
-        Term right = t.truth(access.fields.size() == 2);
-        for (std::size_t i = 0; i < access.fields.size() && i < 2; ++i) {
-            auto const& field = access.fields[i];
-            right = t.and_(right, t.truth(field.offset == static_cast<std::int32_t>(8 * i)));
-            right = t.and_(right, t.eq(field.after, t.add(field.before, amounts[i])));
-        }
-        wrong = t.or_(wrong, t.and_(access.made, t.not_(right)));
-    }
-    q.clause("every packet is counted", t.not_(counted));
-    q.clause("no packet is counted twice", twice);
-    q.clause("a count grows by one packet and its bytes", wrong);
-}
 
 std::string shown(Result<std::uint64_t> const& result) {
     return result ? fmt::format("{}", static_cast<std::uint32_t>(*result)) : result.error().message;
@@ -162,20 +119,28 @@ Proof prove(cbpf::Program const& classic, ebpf::Program const& extended, HookRow
     if (!other) return undecided(other.error().message);
 
     Terms& t = q.terms;
-    for (Obligation const& o : other->obligations)
-        q.clause("no access is out of bounds (" + o.what + ")", o.broken, o.insn);
-    Wanted const want =
-        translation ? wanted(t, *one, *translation) : Wanted{one->verdict, t.constant(0, 32)};
-    q.clause("the program returns what the classic program's verdict asks for",
-             t.not_(t.eq(t.low(other->result, 32), want.result)));
-    q.clause("packets are redirected to the interface that was named",
-             t.not_(t.eq(other->redirected, want.redirected)));
-    if (translation && translation->stats) counting_clauses(q, *one, *other);
+    translation_clauses(q, *one, *other, t.truth(true), translation);
     q.truncated(one->out_of_bounds);
 
-    Proof proof = q.ask([&](ConcretePacket const& packet) {
+    // One question for all of it is answered soon, or seldom at all.
+    auto const player = [&](ConcretePacket const& packet) {
         return replay(classic, extended, hook, translation, packet);
-    });
+    };
+    q.limit(std::min(options.timeout, one_question));
+    Proof proof = q.ask(player);
+    if (proof.outcome == Outcome::undecided && options.timeout > one_question) {
+        auto const why = prove_by_cuts(classic, extended, hook, translation, options);
+        if (!why) {
+            proof.outcome = Outcome::proved;
+            proof.reason = {};
+            proof.by_cuts = true;
+        } else {
+            q.limit(options.timeout);
+            proof = q.ask(player);
+            if (proof.outcome == Outcome::undecided) proof.reason += "\n  in stretches: " + *why;
+        }
+    }
+    q.limit(options.timeout);
     if (proof.outcome != Outcome::proved || !options.blocks) return proof;
     auto dead = dead_blocks(q, extended, *one, *other);
     if (!dead) return undecided(dead.error().message);

@@ -51,6 +51,7 @@ struct Proof {
     std::vector<DeadBlock> dead{};  // of a translation
     std::size_t terms = 0;          // what the question was made of
     bool by_terms = false;          // already its terms were the same; no solver was asked
+    bool by_cuts = false;           // in stretches, each a question of its own
 };
 
 struct ProveOptions {

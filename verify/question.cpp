@@ -12,6 +12,13 @@ constexpr std::uint32_t longest_packet = 1U << 20;
 
 }  // namespace
 
+Valuation valuation(Model const& model) {
+    return {model.variables, [&model](std::uint32_t offset) {
+                auto const at = model.bytes.find(offset);
+                return at == model.bytes.end() ? std::uint8_t{0} : at->second;
+            }};
+}
+
 void Question::clause(std::string what, Term broken, std::optional<std::uint32_t> insn) {
     if (!terms.is(broken, 0)) clauses_.push_back({std::move(what), broken, insn});
 }
@@ -25,6 +32,28 @@ std::chrono::milliseconds Question::time_left() const {
 Answer Question::sat(std::span<Term const> conditions, Model* model) {
     if (!solver_) solver_ = std::make_unique<Solver>(terms);
     return solver_->ask(conditions, time_left(), model);
+}
+
+Answer Question::find(Term condition, Model& model) {
+    if (terms.is(condition, 0)) return Answer::no;
+    Term const all[] = {assumed_, condition};
+    return sat(all, &model);
+}
+
+std::optional<std::string> Question::broken() {
+    Term violation = terms.truth(false);
+    for (Clause const& c : clauses_) violation = terms.or_(violation, c.broken);
+    Model model;
+    Answer const answer = find(violation, model);
+    if (answer == Answer::no) return std::nullopt;
+    if (answer == Answer::unknown) return "not decided in time";
+    std::vector<Term> roots;
+    for (Clause const& c : clauses_) roots.push_back(c.broken);
+    Evaluation evaluation(terms, roots);
+    evaluation.run(valuation(model));
+    for (Clause const& c : clauses_)
+        if (evaluation[c.broken] != 0) return c.what;
+    return "";
 }
 
 Answer Question::find(Term condition, ConcretePacket* found) {

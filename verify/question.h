@@ -33,6 +33,16 @@ class Question {
     // leaves the question undecided.
     Proof ask(Player const& replay);
 
+    // Nothing where no clause can be broken, else one that can be, or that it was not decided.
+    std::optional<std::string> broken();
+    // Whether a packet of any length makes the condition true; which one.
+    Answer find(Term condition, Model& model);
+    // From now on this much time.
+    void limit(std::chrono::milliseconds timeout) {
+        options_.timeout = timeout;
+        begin_ = std::chrono::steady_clock::now();
+    }
+
     // A packet for which the condition is true; the answer says whether there is one.
     Answer find(Term condition, ConcretePacket* packet);
 

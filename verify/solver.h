@@ -20,6 +20,9 @@ struct Model {
     std::map<std::uint32_t, std::uint8_t> bytes;
 };
 
+// The same for an Evaluation, as long as the model lives: other bytes are 0.
+Valuation valuation(Model const& model);
+
 enum class Answer : std::uint8_t {
     no,       // for no value of the variables
     yes,      // for those of the model

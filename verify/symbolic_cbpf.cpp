@@ -13,10 +13,7 @@ namespace {
 using cbpf::Kind;
 using runtime::Rules;
 
-struct State {
-    Term guard, a, x;
-    std::array<Term, cbpf::memory_words> memory;
-};
+using State = ClassicState;
 
 class Machine {
   public:
@@ -28,12 +25,10 @@ class Machine {
           out_of_bounds_(terms.truth(false)),
           verdicts_(terms, 32) {}
 
-    Result<ClassicRun> run() {
-        State start{t_.truth(true), number(0), number(0), {}};
-        start.memory.fill(number(0));
-        pending_[0] = start;
-        std::vector<Term> reached;
-        for (pc_ = 0; pc_ < program_.size(); ++pc_) {
+    Result<ClassicRun> run(std::size_t from, State const& start) {
+        pending_[from] = start;
+        std::vector<Term> reached(from, t_.truth(false));
+        for (pc_ = from; pc_ < program_.size(); ++pc_) {
             if (!pending_[pc_]) {
                 reached.push_back(t_.truth(false));
                 continue;
@@ -46,6 +41,8 @@ class Machine {
         return ClassicRun{verdicts_.value(), verdicts_.nonzero(), out_of_bounds_,
                           std::move(reached)};
     }
+
+    std::vector<std::optional<State>> states() { return std::move(pending_); }
 
   private:
     Term number(std::uint32_t value) { return t_.constant(value, 32); }
@@ -259,7 +256,18 @@ Term Outcomes::nonzero() const {
 
 Result<ClassicRun> run_symbolically(std::span<cbpf::Insn const> program, Terms& terms,
                                     PacketModel& packet) {
-    return Machine(program, terms, packet).run();
+    ClassicState start{terms.truth(true), terms.constant(0, 32), terms.constant(0, 32), {}};
+    start.memory.fill(terms.constant(0, 32));
+    return Machine(program, terms, packet).run(0, start);
+}
+
+Result<ClassicRun> run_symbolically(std::span<cbpf::Insn const> program, std::size_t from,
+                                    ClassicState const& start, Terms& terms, PacketModel& packet,
+                                    std::vector<std::optional<ClassicState>>& states) {
+    Machine machine(program, terms, packet);
+    auto run = machine.run(from, start);
+    states = machine.states();
+    return run;
 }
 
 }  // namespace tamis::verify

@@ -1,6 +1,8 @@
 // A classic program run on a packet that is not known.
 #pragma once
 
+#include <array>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,12 +19,25 @@ struct ClassicRun {
     std::vector<Term> reached;  // per instruction: it is executed
 };
 
+// What a classic program has computed where an instruction begins.
+struct ClassicState {
+    Term guard;  // it gets there
+    Term a, x;
+    std::array<Term, cbpf::memory_words> memory;
+};
+
 // Instructions are taken in order, and where paths meet their states become one: what is computed
 // grows with the program and not with the number of its paths.  The rules are the packet model's.
 // `program` must have passed cbpf::check.  An error: an ancillary that depends on more than the
 // packet (nlattr).
 Result<ClassicRun> run_symbolically(std::span<cbpf::Insn const> program, Terms& terms,
                                     PacketModel& packet);
+
+// The same from instruction `from` on, in a state that is given; `states` gets that of each
+// instruction behind it, where one gets there.
+Result<ClassicRun> run_symbolically(std::span<cbpf::Insn const> program, std::size_t from,
+                                    ClassicState const& start, Terms& terms, PacketModel& packet,
+                                    std::vector<std::optional<ClassicState>>& states);
 
 // Results of alternatives: the value of whichever condition is true, 0 for none.  Equal values are
 // kept together.

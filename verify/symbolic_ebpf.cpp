@@ -32,7 +32,7 @@ Result<ExtendedRun> Machine::run() {
 
 std::optional<State> Machine::function(std::size_t entry, u32 depth, State start) {
     if (depth == max_frames) return refuse("more than 8 frames"), std::nullopt;
-    std::vector<u32> const order = topological(entry);
+    std::vector<u32> const order = topological(entry, depth);
     if (refusal_) return std::nullopt;
     start.regs[10] = {Type::frame, {}, depth, 0};
     Term const guard = start.guard;
@@ -46,16 +46,55 @@ std::optional<State> Machine::function(std::size_t entry, u32 depth, State start
         if (starts_block(pc_, entry))
             out_.blocks.push_back({pc_, here ? here.mapped().guard : t_.truth(false)});
         if (!here) continue;
+        if (depth == 0 && is_cut(pc_, entry)) {
+            arrivals_.emplace(pc_, std::move(here.mapped()));
+            continue;
+        }
         s_ = std::move(here.mapped());
         step(insns_[pc_]);
     }
     frame_ = caller;
     if (frame.end) {
-        frame.end->guard = guard;  // without loops all that begins ends
+        // Without loops all that begins ends, or gets to a cut.
+        if (depth != 0 || !cuts_) frame.end->guard = guard;
         Value& result = frame.end->regs[0];
         if (result.type == Type::scalar) result.term = frame.results.value();
     }
     return std::move(frame.end);
+}
+
+bool Machine::is_cut(std::size_t pc, std::size_t entry) const {
+    return cuts_ && pc != entry && (*cuts_)[pc];
+}
+
+Result<Machine::Region> Machine::region(u32 from, State start, std::vector<bool> const& cuts) {
+    cuts_ = &cuts;
+    out_ = {};
+    arrivals_.clear();
+    Region out;
+    out.end = function(from, 0, std::move(start));
+    if (!refusal_ && out.end && out.end->regs[0].type != Type::scalar)
+        refuse("the program ends without a number in r0");
+    if (refusal_) return fail(*refusal_);
+    if (out.end) {
+        out_.result = out.end->regs[0].term;
+        out_.redirected = out.end->redirected;
+        for (std::size_t i = 0; i < out_.maps.size(); ++i) collect_fields(i, *out.end);
+    }
+    out.arrivals = std::move(arrivals_);
+    out.run = std::move(out_);
+    return out;
+}
+
+std::vector<u32> Machine::joins() {
+    std::vector<unsigned> ways(insns_.size(), 0);
+    std::vector<u32> order = topological(0, 0);
+    for (u32 const pc : order) {
+        Ways const from = ways_from(pc);
+        for (unsigned i = 0; i < from.count; ++i) ++ways[from.to[i]];
+    }
+    std::erase_if(order, [&](u32 pc) { return ways[pc] < 2; });
+    return order;
 }
 
 // Entered by a jump, or behind a conditional one.
@@ -85,7 +124,7 @@ Machine::Ways Machine::ways_from(std::size_t pc) const {
 
 // The instructions that can be reached from `entry` inside its function, each behind all that
 // lead to it.
-std::vector<u32> Machine::topological(std::size_t entry) {
+std::vector<u32> Machine::topological(std::size_t entry, u32 depth) {
     enum class Mark : std::uint8_t { unseen, open, done };
     std::vector<Mark> marks(insns_.size(), Mark::unseen);
     is_target_.resize(insns_.size(), false);
@@ -94,7 +133,7 @@ std::vector<u32> Machine::topological(std::size_t entry) {
     marks[entry] = Mark::open;
     while (!path.empty()) {
         auto& [pc, way] = path.back();
-        Ways const ways = ways_from(pc);
+        Ways const ways = depth == 0 && is_cut(pc, entry) ? Ways{} : ways_from(pc);
         if (way == ways.count) {
             marks[pc] = Mark::done;
             reversed.push_back(static_cast<u32>(pc));

@@ -86,6 +86,18 @@ class Machine {
     Result<ExtendedRun> run();
     State initial();
 
+    // From an instruction of the entry function, in a state that is given, as far as other
+    // instructions that are cuts.
+    struct Region {
+        std::map<u32, State> arrivals;  // at cuts; the guard says when
+        std::optional<State> end;       // of the program; likewise
+        ExtendedRun run;                // its result is that of `end`
+    };
+    Result<Region> region(u32 from, State start, std::vector<bool> const& cuts);
+    // Instructions of the entry function to which more than one way leads, each behind those that
+    // lead to it.
+    std::vector<u32> joins();
+
   private:
     // ---- Control flow: symbolic_ebpf.cpp
 
@@ -103,9 +115,10 @@ class Machine {
     };
 
     std::optional<State> function(std::size_t entry, u32 depth, State start);
+    bool is_cut(std::size_t pc, std::size_t entry) const;
     bool starts_block(std::size_t pc, std::size_t entry) const;
     Ways ways_from(std::size_t pc) const;
-    std::vector<u32> topological(std::size_t entry);
+    std::vector<u32> topological(std::size_t entry, u32 depth);
     void go(std::size_t to, Term guard);
     void go_on(std::size_t to);
     void merge(State& there, Term guard, State const& state);
@@ -199,6 +212,8 @@ class Machine {
     std::vector<Slice> slices_;
     std::vector<bool> is_target_;
     std::size_t unknowns_ = 0;
+    std::vector<bool> const* cuts_ = nullptr;
+    std::map<u32, State> arrivals_;
     Frame* frame_ = nullptr;
     State s_;
     u32 pc_ = 0;

@@ -73,11 +73,8 @@ void prove_translations(test::CorpusFilter const& filter, Report& report,
                         verify::ProveOptions const& options) {
     auto const program = test::program_of(filter);
     if (!program) return;
-    std::vector<ebpf::Program> seen;  // tc has two hooks with one program
+    std::vector<ebpf::Program> seen;  // many hooks have one program
     for (HookRow const& hook : hooks()) {
-        if (hook.access == Access::dynptr) continue;  // not modelled
-        // The programs of the other hooks differ from these in no more than the actions.
-        if (hook.start == Start::network || hook.hook == Hook::tc_action) continue;
         translator::Options translation;
         translation.hook = hook.hook;
         translation.match = {find_action(hook, hook.match), 0};

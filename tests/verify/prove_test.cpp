@@ -13,6 +13,7 @@
 #include "frontend/compile.h"
 #include "runtime/ebpf_vm.h"
 #include "tests/bpf/ebpf_samples.h"
+#include "verify/cut_points.h"
 #include "verify/formula_truth.h"
 #include "verify/random_cbpf.h"
 #include "verify/solver.h"
@@ -516,6 +517,51 @@ TEST(Prove, WrongTranslationsAreRefuted) {
     EXPECT_GT(refuted, 20U);
     EXPECT_GT(undecided, 0U);  // what the verifier refuses, too
     fmt::print("{} refuted, {} equivalent, {} refused\n", refuted, same, undecided);
+}
+
+// In stretches from cut to cut: what is right is proved, and nothing that one
+// question has refuted ever is.
+TEST(ProveByCuts, RightTranslations) {
+    TAMIS_NEED_SOLVER();
+    for (char const* const text : {"tcp port 80", "geneve 1 and udp", "vlan 7 and ip[0] & 15 > 5",
+                                   "len > ip[2:2] + ip[ip[9]]"}) {
+        cbpf::Program const classic = compiled(text, true);
+        for (Hook const at : {Hook::xdp_frags, Hook::tc_ingress, Hook::netfilter_input}) {
+            HookRow const& hook = row(at);
+            translator::Options const options = defaults(at);
+            auto const program = translator::translate(classic, options);
+            if (!program) continue;  // metadata that the hook lacks
+            auto const why = prove_by_cuts(classic, *program, hook, &options, {});
+            EXPECT_FALSE(why) << text << ", " << hook.name << ": " << *why;
+        }
+    }
+}
+
+TEST(ProveByCuts, NoWrongTranslation) {
+    TAMIS_NEED_SOLVER();
+    cbpf::Program const classic = compiled("ip[ip[9]] = 7 or len > 100 and udp port 53", true);
+    translator::Options options = defaults(Hook::tc_ingress);
+    options.match = {find_action(row(Hook::tc_ingress), "shot"), 0};
+    auto const right = translator::translate(classic, options);
+    ASSERT_TRUE(right);
+    std::size_t refuted = 0;
+    for (std::size_t i = 0; i < right->insns.size(); i += 3) {
+        ebpf::Program wrong = *right;
+        ebpf::Insn& insn = wrong.insns[i];
+        ebpf::Class const cls = class_of(insn);
+        if (ebpf::is_ld_imm64(insn) || insn.code == 0) continue;
+        if ((cls == ebpf::Class::jmp || cls == ebpf::Class::jmp32) && ebpf::find_jump(insn.code))
+            insn = ebpf::make_insn(0x05);
+        else
+            ++insn.imm;
+        Proof const proof = prove_translation(classic, wrong, options, {.blocks = false});
+        if (proof.outcome != Outcome::refuted) continue;
+        ++refuted;
+        EXPECT_TRUE(prove_by_cuts(classic, wrong, row(options.hook), &options, {}))
+            << "instruction " << i << "\n"
+            << ebpf::listing(wrong);
+    }
+    EXPECT_GT(refuted, 10U);
 }
 
 // cbpfc and others read a whole header after one check; a packet that ends inside it tells.
