@@ -338,6 +338,15 @@ std::optional<Diagnostic> refuse_several(CompileOptions const& o, Emit emit) {
     return std::nullopt;
 }
 
+// A classic program that no socket takes: it can still be read, and be made into eBPF.
+Diagnostic too_long_for_sockets(std::size_t instructions) {
+    return {fmt::format("{} instructions: sockets take classic programs of at most {}",
+                        instructions, cbpf::max_socket_insns),
+            std::nullopt,
+            {{"as eBPF it fits: `--hook socket` and the other hooks have room for a million",
+              std::nullopt}}};
+}
+
 Exit run(CompileOptions const& o) {
     if (o.list_link_types) return list_link_types();
     auto const emit = choose_emit(o);
@@ -378,6 +387,10 @@ Exit run(CompileOptions const& o) {
                                             tags_at(*hook, translation.shape.vlan_offload))
                             : compile_input(o.input, link->number, frontend::Context::dead);
     if (!input) return input.error();
+    if (!hook && input->program.insns.size() > cbpf::max_socket_insns)
+        if (auto const bad =
+                warn(o.input, input->source, too_long_for_sockets(input->program.insns.size())))
+            return *bad;
     if (!o.function.empty()) return run_function(o, emit->emit, *input, translation);
     std::optional<ebpf::Program> extended;
     if (hook) {

@@ -224,11 +224,16 @@ tl::expected<Input, Exit> compile_text(InputOptions const& options, Source sourc
     input.program = std::move(compiled->program);
     input.warnings = std::move(compiled->warnings);
     input.graph = std::move(compiled->graph);
-    for (Diagnostic const& warning : input.warnings) {
-        if (options.strict) return tl::unexpected(report(warning, input.source));
-        if (!options.quiet) complain(render(warning, input.source, Severity::warning));
-    }
+    for (Diagnostic const& warning : input.warnings)
+        if (auto const end = warn(options, input.source, warning)) return tl::unexpected(*end);
     return input;
+}
+
+std::optional<Exit> warn(InputOptions const& options, Source const& source,
+                         Diagnostic const& warning) {
+    if (options.strict) return report(warning, source);
+    if (!options.quiet) complain(render(warning, source, Severity::warning));
+    return std::nullopt;
 }
 
 frontend::Tags tags_at(HookRow const& hook, translator::VlanOffload offload) {

@@ -64,6 +64,10 @@ tl::expected<Input, Exit> compile_text(InputOptions const& options, Source sourc
                                        frontend::Context context,
                                        frontend::Tags tags = frontend::Tags::taken_out);
 
+// A warning as -q and --werror want it; what to end with, where it is an error.
+std::optional<Exit> warn(InputOptions const& options, Source const& source,
+                         Diagnostic const& warning);
+
 // Reads and compiles what the options name.  Errors and warnings are already reported when this
 // returns; the exit code says what to end with.
 tl::expected<Input, Exit> compile_input(InputOptions const& options, int link_type,

@@ -3,6 +3,8 @@
 
 #include <cassert>
 
+#include <fmt/core.h>
+
 #include "translator/filter.h"
 #include "translator/target.h"
 
@@ -16,6 +18,7 @@ using ebpf::Reg;
 using ebpf::Size;
 
 constexpr std::uint32_t counters_map = 0;
+constexpr std::size_t max_insns = 1'000'000;  // of a program (BPF_COMPLEXITY_LIMIT_INSNS)
 
 ebpf::MapSpec counters_spec() {
     return {.name = "counters",
@@ -216,7 +219,15 @@ Result<ebpf::Program> translate(cbpf::Program const& program, Options const& opt
         : options.stats                 ? emit_counting(b, program, hook, options)
                                         : emit_deciding(b, program, hook, options);
     if (!done) return fail(done.error());
-    return finish(b, std::move(functions), options.stats);
+    auto translated = finish(b, std::move(functions), options.stats);
+    if (translated && translated->insns.size() > max_insns)
+        return fail(
+            {fmt::format("{} instructions of eBPF: the kernel takes at most {}",
+                         translated->insns.size(), max_insns),
+             std::nullopt,
+             {{"make several filters of it, each with a part of the list: -f A=EXPR -f B=EXPR",
+               std::nullopt}}});
+    return translated;
 }
 
 }  // namespace tamis::translator
