@@ -197,7 +197,8 @@ bool has_isis_message(Text const& text, std::vector<Edit>&) {
     return false;
 }
 
-// A byte whose low five bits our run compares, and whose others are not 0.
+// A byte whose low five bits our run compares, and whose others are not 0.  The optimiser leaves
+// out those two in which the messages of one kind differ.
 bool has_reserved_bits(Text const& text, cbpf::Program const& ours, cbpf::Program const&,
                        Probe const& probe) {
     if (text.link_type == dlt_c_hdlc) return true;  // 1.10.3 reads another byte
@@ -206,7 +207,7 @@ bool has_reserved_bits(Text const& text, cbpf::Program const& ours, cbpf::Progra
     while (trace.go_on(probe) == Trace::Stop::branch) trace.take(trace.outcome());
     return std::any_of(trace.terms().begin(), trace.terms().end(), [&](Term const& term) {
         return term.kind == Term::Kind::alu && term.alu == cbpf::Alu::and_ &&
-               trace.terms()[term.right].value == 0x1f &&
+               (trace.terms()[term.right].value | 3) == 0x1f &&
                (trace.terms()[term.left].value & 0xe0) != 0;
     });
 }

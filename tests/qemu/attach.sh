@@ -66,4 +66,5 @@ case $(uname -r) in
         ;;
 esac
 ip link del near
+ip netns del peer
 [ -z "$(tamis list)" ] || fail "left: $(tamis list)"

@@ -55,3 +55,6 @@ for hook in ingress egress; do
     pings || fail "tc-$hook: still there when deleted"
     echo "tc-$hook: stops pings"
 done
+tc qdisc del dev near clsact
+ip link del near
+ip netns del peer
