@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <filesystem>
 #include <initializer_list>
 #include <memory>
 #include <span>
@@ -20,13 +21,32 @@
 namespace tamis::runtime {
 namespace {
 
+using Types = std::unique_ptr<btf, decltype(&btf__free)>;
+
+// Callers take libbpf's words.
+btf* kernel_types() {
+    static Types const types(btf__load_vmlinux_btf(), btf__free);
+    return types.get();
+}
+
 // The number of that name in the kernel's BTF; 0 where there is none.
 std::uint32_t kernel_type(char const* name, std::uint32_t kind) {
     LibbpfWords const words;
-    static std::unique_ptr<btf, decltype(&btf__free)> const types(btf__load_vmlinux_btf(),
-                                                                  btf__free);
-    int const id = types ? btf__find_by_name_kind(types.get(), name, kind) : 0;
+    int const id = kernel_types() ? btf__find_by_name_kind(kernel_types(), name, kind) : 0;
     return id > 0 ? static_cast<std::uint32_t>(id) : 0;
+}
+
+// Whether a module that is loaded has the function.
+bool is_in_module(char const* function) {
+    LibbpfWords const words;
+    std::error_code error;
+    for (auto const& file : std::filesystem::directory_iterator("/sys/kernel/btf", error)) {
+        if (file.path().filename() == "vmlinux") continue;
+        Types const types(btf__load_module_btf(file.path().filename().c_str(), kernel_types()),
+                          btf__free);
+        if (types && btf__find_by_name_kind(types.get(), function, BTF_KIND_FUNC) > 0) return true;
+    }
+    return false;
 }
 
 // Programs that are at something in the kernel are loaded with its number in BTF.  Any will do that
@@ -186,7 +206,7 @@ Support may_call(ProgramKind kind, std::uint32_t helper) {
 Support may_call(ProgramKind kind, std::string const& function) {
     if (kernel_type("int", BTF_KIND_INT) == 0) return Support::unknown;  // it has no BTF
     std::uint32_t const id = kernel_type(function.c_str(), BTF_KIND_FUNC);
-    if (id == 0) return Support::no;
+    if (id == 0) return is_in_module(function.c_str()) ? Support::unknown : Support::no;
     ebpf::Insn const call{BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0,
                           static_cast<std::int32_t>(id)};
     return verdict(try_program(kind, std::array{call, result(good_return(kind)), exit_insn}),

@@ -93,3 +93,7 @@ case $(uname -r) in
         ran kprobe_multi.o 1
         ;;
 esac
+
+# Whether programs may call a function of a module cannot be tried without its number there.
+tamis load --explain "$objects/module.o" >/tmp/out || fail "module.o: $(cat /tmp/out)"
+grep -q "unknown .*veth_open" /tmp/out || fail "module.o: $(cat /tmp/out)"
