@@ -43,14 +43,15 @@ std::optional<Window> window(Key const& first, Key const& second) {
     std::uint64_t const one = std::uint64_t{first.max} << shift(a),
                         other = std::uint64_t{second.max} << shift(b);
     bool const first_is_upper = one > other;
-    std::uint64_t const upper = std::max(one, other), lower = std::min(one, other);
-    if (lower == 0 || (upper & (~upper + 1)) <= lower) return std::nullopt;
+    std::uint64_t const lower = std::min(one, other);
+    // Values of the upper field that its mask rules out must not stand for bits of the lower one.
+    unsigned const upper_shift = first_is_upper ? shift(a) : shift(b);
+    if (lower == 0 || (lower >> upper_shift) != 0) return std::nullopt;
     Field both = a;
     both.size = static_cast<std::uint8_t>(end - begin);
     both.at.value = begin;
-    return Window{key_of(both, static_cast<std::uint32_t>(one | other)),
-                  first_is_upper ? shift(a) : shift(b), first_is_upper ? shift(b) : shift(a),
-                  first_is_upper};
+    return Window{key_of(both, static_cast<std::uint32_t>(one | other)), upper_shift,
+                  first_is_upper ? shift(b) : shift(a), first_is_upper};
 }
 
 class Joining {
