@@ -1,0 +1,121 @@
+#include "frontend/assembler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "frontend/opcodes.h"
+
+namespace tamis::frontend {
+
+using cbpf::Insn;
+
+// Makes sure that a branch written now, or after one more instruction, reaches the target: by
+// another `ret`, or by a jump that the branches before this one share.
+void Assembler::bring_near(Label target) {
+    constexpr std::size_t reach = 254;
+    Known& known = at(target);
+    if (known.nearest != none && size() - known.nearest <= reach) return;
+    Place const here = size();
+    if (target <= accept)
+        put({op::ret, 0, 0, target == accept ? answer_ : 0}, whole_);
+    else
+        put({op::ja, 0, 0, here - known.begins - 1}, known.span);
+    known.nearest = here;
+}
+
+// Goes on at the target: nothing where that stands next.
+void Assembler::jump(Label target) {
+    Known& known = at(target);
+    if (known.nearest != none && known.nearest == size() - 1) return;
+    Place const here = size();
+    if (target <= accept)
+        put({op::ret, 0, 0, target == accept ? answer_ : 0}, whole_);
+    else
+        put({op::ja, 0, 0, here - known.begins - 1}, known.span);
+    known.nearest = here;
+}
+
+void Assembler::branch(Block const& block) {
+    bring_near(block.no);
+    bring_near(block.yes);
+    auto const distance = [&](Label target) {
+        return static_cast<std::uint8_t>(size() - at(target).nearest - 1);
+    };
+    put({block.code, distance(block.yes), distance(block.no), block.k}, block.span);
+}
+
+namespace {
+
+std::size_t hash_of(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {
+    std::uint64_t hash = a;
+    for (std::uint32_t const part : {b, c, d}) hash = (hash ^ part) * 0x9e3779b97f4a7c15;
+    return static_cast<std::size_t>(hash >> 32);
+}
+
+}  // namespace
+
+// The place of a branch that was written already and does the same, whatever A holds; if there is
+// none, where the place can be noted.
+Assembler::Place& Assembler::same_branch(Block const& block) {
+    auto const place = [&](Label label) {
+        return label <= accept ? none - 1 - label : at(label).begins;
+    };
+    SameBranch const wanted{block.code, block.k, place(block.yes), place(block.no)};
+    if (2 * known_branches_ >= branches_.size()) grow();
+    std::size_t const mask = branches_.size() - 1;
+    std::size_t slot = hash_of(wanted.code, wanted.k, wanted.yes, wanted.no) & mask;
+    while (branches_[slot].place != none && branches_[slot].branch != wanted)
+        slot = (slot + 1) & mask;
+    if (branches_[slot].place == none) {
+        ++known_branches_;
+        branches_[slot].branch = wanted;
+    }
+    return branches_[slot].place;
+}
+
+void Assembler::grow() {
+    List<Entry> before(std::max<std::size_t>(64, 2 * branches_.size()));
+    std::swap(branches_, before);
+    std::size_t const mask = branches_.size() - 1;
+    for (Entry const& entry : before) {
+        if (entry.place == none) continue;
+        SameBranch const& b = entry.branch;
+        std::size_t slot = hash_of(b.code, b.k, b.yes, b.no) & mask;
+        while (branches_[slot].place != none) slot = (slot + 1) & mask;
+        branches_[slot] = entry;
+    }
+}
+
+void Assembler::write(Block const& block, Insn const* code) {
+    std::uint32_t const next =
+        block.branches ? 1 + std::max(height(block.yes), height(block.no)) : height(block.yes);
+    at(block.label).span = block.span;
+    at(block.label).height = next + block.end - block.begin;
+    if (!block.branches && block.begin == block.end && block.yes > accept) {
+        at(block.label) = at(block.yes);
+        return;
+    }
+    if (!block.branches) {
+        jump(block.yes);
+    } else {
+        Place& same = same_branch(block);
+        if (same != none && block.begin == block.end) {
+            at(block.label).begins = at(block.label).nearest = same;
+            return;
+        }
+        branch(block);
+        if (same == none) same = size() - 1;
+    }
+    for (std::uint32_t i = block.end; i-- > block.begin;) put(code[i], block.span);
+    Known& here = at(block.label);
+    here.begins = here.nearest = size() - 1;
+}
+
+cbpf::Program Assembler::finish(Label start) {
+    jump(start);
+    std::reverse(reversed_.begin(), reversed_.end());
+    std::reverse(origin_.begin(), origin_.end());
+    return {std::move(reversed_), std::move(origin_)};
+}
+
+}  // namespace tamis::frontend
