@@ -289,11 +289,11 @@ Exit load(std::vector<std::string> const& args) {
         ->capture_default_str();
     app.add_option("--cgroup", t.cgroup, "the folder of a control group, version 2")
         ->type_name("DIR");
-    app.add_option("--pid", t.pid, "for uprobe, perf_event and iter: this process only")
+    app.add_option("--pid", t.pid, "for uprobe, usdt, perf_event and iter: this process only")
         ->check(CLI::Range(pid_t{1}, pid_t{1} << 22));
     app.add_option("--event", t.event, "for perf_event: NAME, or NAME:TIMES-A-SECOND")
         ->type_name("EVENT");
-    app.add_option("--binary", t.binary, "for uprobe: FILE, or FILE:FUNCTION")->type_name("FILE");
+    app.add_option("--binary", t.binary, "for uprobe and usdt: FILE, or for uprobe FILE:FUNCTION")->type_name("FILE");
     app.add_option("--nf", t.netfilter,
                    "for section netfilter: ipv4 or ipv6, a hook, and perhaps a priority")
         ->type_name("FAMILY:HOOK[:PRIORITY]");

@@ -1,8 +1,5 @@
 // Loaded programs to where their sections say.
-#include <algorithm>
 #include <cerrno>
-#include <charconv>
-#include <optional>
 
 #include <fcntl.h>
 #include <fmt/core.h>
@@ -14,6 +11,7 @@
 #include "runtime/libbpf_words.h"
 #include "runtime/links.h"
 #include "runtime/object_handle.h"
+#include "runtime/object_targets.h"
 #include "runtime/tracefs.h"
 #include "runtime/verifier_log.h"
 
@@ -26,146 +24,11 @@ Diagnostic input_error(std::string message, std::string note) {
     return {std::move(message), std::nullopt, {{std::move(note), std::nullopt}}};
 }
 
-std::string who(ProgramPlan const& plan) {
-    return fmt::format("program '{}' ({})", escape(plan.name), escape(plan.section));
-}
-
 Diagnostic refused(ProgramPlan const& plan, std::string_view where, int error) {
     auto out = system_error(fmt::format("cannot attach {} to {}", who(plan), where), error);
     if (std::string why = missing(*plan.place.row); !why.empty())
         out.notes.push_back({std::move(why), std::nullopt});
     return out;
-}
-
-template <class Number>
-std::optional<Number> number(std::string_view text) {
-    Number value{};
-    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    return value;
-}
-
-// ---- What the section leaves open
-
-struct Event {
-    std::string_view name;
-    std::uint32_t type;
-    std::uint64_t config;
-    bool clock;  // by itself it counts time, not occurrences
-};
-constexpr Event events[] = {
-    {"cpu-clock", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK, true},
-    {"task-clock", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK, true},
-    {"page-faults", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS, false},
-    {"minor-faults", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS_MIN, false},
-    {"major-faults", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS_MAJ, false},
-    {"context-switches", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES, false},
-    {"cpu-migrations", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_MIGRATIONS, false},
-    {"cycles", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, true},
-    {"instructions", PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, true},
-};
-
-// `cpu-clock:99`: an event, and how often a second; without, clocks tick 99 times a second and
-// every occurrence of another event runs the program.
-struct EventChoice {
-    Event const* event;
-    std::uint64_t frequency;  // 0: every occurrence
-};
-Result<EventChoice> parse_event(std::string_view text) {
-    std::size_t const colon = text.find(':');
-    std::string_view const name = text.substr(0, colon);
-    for (Event const& event : events) {
-        if (event.name != name) continue;
-        if (colon == text.npos) return EventChoice{&event, event.clock ? 99U : 0U};
-        auto const frequency = number<std::uint64_t>(text.substr(colon + 1));
-        if (frequency && *frequency > 0) return EventChoice{&event, *frequency};
-        return fail(input_error(
-            fmt::format("'{}' is no number of times a second", escape(text.substr(colon + 1))),
-            "such as --event cpu-clock:99"));
-    }
-    std::string known;
-    for (Event const& event : events) known += fmt::format("{} ", event.name);
-    return fail(input_error(fmt::format("unknown event '{}'", escape(name)), "there is " + known));
-}
-
-// Where a uprobe goes: from the section (`uprobe/FILE:FUNCTION`, `uprobe/FUNCTION`) and --binary
-// (`FILE`, `FILE:FUNCTION`), whose words count first.
-struct UserFunction {
-    std::string file, function;
-    std::size_t offset = 0;
-};
-UserFunction user_function(std::string_view tail, std::string_view binary) {
-    auto const split = [](std::string_view text) {
-        std::size_t const colon = text.rfind(':');
-        return colon == text.npos ? std::pair<std::string_view, std::string_view>{text, {}}
-                                  : std::pair{text.substr(0, colon), text.substr(colon + 1)};
-    };
-    bool const has_file = tail.find(':') != tail.npos;
-    auto [file, function] = split(tail);
-    if (!has_file) function = file, file = {};
-    auto const [named, also] = split(binary);
-    if (!named.empty()) file = named;
-    if (!also.empty()) function = also;
-    UserFunction out{std::string(file), std::string(function)};
-    std::size_t const plus = out.function.find('+');
-    if (plus != out.function.npos) {
-        out.offset = number<std::size_t>(out.function.substr(plus + 1)).value_or(0);
-        out.function.resize(plus);
-    }
-    return out;
-}
-
-// `ipv4:prerouting` or `ipv6:input:-100`.
-std::optional<NetfilterPlace> parse_netfilter(std::string_view text) {
-    constexpr std::string_view hooks[] = {"prerouting", "input", "forward", "output",
-                                          "postrouting"};
-    std::size_t const first = std::min(text.find(':'), text.size());
-    std::size_t const second = std::min(text.find(':', first + 1), text.size());
-    auto place = parse_netfilter_family(std::string(text.substr(0, first)) +
-                                        std::string(text.substr(second)));
-    auto const* hook =
-        std::find(std::begin(hooks), std::end(hooks),
-                  first < second ? text.substr(first + 1, second - first - 1) : std::string_view());
-    if (!place || hook == std::end(hooks)) return std::nullopt;
-    place->hook = static_cast<std::uint32_t>(hook - std::begin(hooks));
-    return place;
-}
-
-bool is_socket_map(MapPlan const& map) {
-    return map.type == BPF_MAP_TYPE_SOCKMAP || map.type == BPF_MAP_TYPE_SOCKHASH;
-}
-
-// The map that was named, or the only socket map there is.
-MapPlan const* socket_map(Plan const& plan, std::string const& name) {
-    MapPlan const* found = nullptr;
-    for (MapPlan const& map : plan.maps) {
-        if (!is_socket_map(map) || (!name.empty() && map.name != name)) continue;
-        if (found) return nullptr;
-        found = &map;
-    }
-    return found;
-}
-
-bool is_named(Target target, ProgramPlan const& program, Plan const& plan, Targets const& t) {
-    switch (target) {
-        case Target::none:
-            return true;
-        case Target::interface:
-            return !t.interface.empty();
-        case Target::cgroup:
-            return !t.cgroup.empty();
-        case Target::map:
-            return socket_map(plan, t.map) != nullptr;
-        case Target::event:
-            return !t.event.empty();
-        case Target::binary: {
-            auto const place = user_function(program.place.tail, t.binary);
-            return !place.file.empty() && !place.function.empty();
-        }
-        case Target::netfilter:
-            return !t.netfilter.empty();
-    }
-    return false;
 }
 
 // ---- Links
@@ -202,6 +65,8 @@ class Attacher {
                 return kprobe();
             case AttachBy::uprobe:
                 return uprobe();
+            case AttachBy::usdt:
+                return usdt();
             case AttachBy::libbpf:
                 return linked(bpf_program__attach(program_), fmt::format("'{}'", tail()));
             case AttachBy::tracepoint:
@@ -217,6 +82,8 @@ class Attacher {
                 return xdp();
             case AttachBy::tcx:
                 return tcx();
+            case AttachBy::netkit:
+                return netkit();
             case AttachBy::cgroup:
                 return cgroup();
             case AttachBy::netns:
@@ -258,12 +125,7 @@ class Attacher {
     Result<std::string> kprobe() {
         bool const on_return = row_.name.find("ret") != row_.name.npos;
         bool const system_call = row_.name.find("syscall") != row_.name.npos;
-        std::string function = tail();
-        std::size_t offset = 0;
-        if (std::size_t const plus = function.find('+'); plus != function.npos) {
-            offset = number<std::size_t>(function.substr(plus + 1)).value_or(0);
-            function.resize(plus);
-        }
+        auto [function, offset] = split_offset(plan_.place.tail);
         bool const events_only = targets_.kprobe_events || !has_kprobe_pmu();
         if (events_only && !has_kprobe_events()) return fail(no_kprobes(function));
         if (system_call) function = "__x64_sys_" + function;
@@ -345,12 +207,27 @@ class Attacher {
         bpf_uprobe_opts options{};
         options.sz = sizeof options;
         options.retprobe = row_.name.find("ret") != row_.name.npos;
-        options.func_name = place.function.c_str();
-        return linked(
+        options.func_name = place.function.name.c_str();
+        return linked_to_file(
             bpf_program__attach_uprobe_opts(program_, targets_.pid, place.file.c_str(),
-                                            place.offset, &options),
+                                            place.function.offset, &options),
             fmt::format("{} of '{}' in '{}'", options.retprobe ? "the return" : "the entry",
-                        place.function, place.file));
+                        place.function.name, place.file));
+    }
+
+    Result<std::string> usdt() {
+        auto const [file, provider, name] = user_tracepoint(plan_.place.tail, targets_.binary);
+        return linked_to_file(bpf_program__attach_usdt(program_, targets_.pid, file.c_str(),
+                                                       provider.c_str(), name.c_str(), nullptr),
+                              fmt::format("trace point '{}:{}' in '{}'", provider, name, file));
+    }
+
+    // That the file, or what is to be in it, is not there is the user's mistake.
+    Result<std::string> linked_to_file(bpf_link* link, std::string place) {
+        bool const absent = !link && errno == ENOENT;
+        auto out = linked(link, std::move(place));
+        if (absent) out.error().fault = Fault::input;
+        return out;
     }
 
     Result<std::string> perf_event() {
@@ -358,8 +235,8 @@ class Attacher {
         if (!choice) return fail(choice.error());
         perf_event_attr attributes{};
         attributes.size = sizeof attributes;
-        attributes.type = choice->event->type;
-        attributes.config = choice->event->config;
+        attributes.type = choice->type;
+        attributes.config = choice->config;
         attributes.freq = choice->frequency != 0;
         if (choice->frequency != 0)
             attributes.sample_freq = choice->frequency;
@@ -419,6 +296,13 @@ class Attacher {
                          escape(plan_.section)),
              std::nullopt});
         return fail(std::move(diagnostic));
+    }
+
+    Result<std::string> netkit() {
+        auto const index = interface_index(targets_.interface);
+        if (!index) return fail(index.error());
+        return linked(link_netkit(bpf_program__fd(program_), *index, row_.attach_type),
+                      fmt::format("{} of '{}'", row_.name, targets_.interface));
     }
 
     Result<std::string> cgroup() {
@@ -492,18 +376,6 @@ class Attacher {
 };
 
 }  // namespace
-
-Result<void> check_target(ProgramPlan const& program, Plan const& plan, Targets const& targets) {
-    SectionRow const& section = *program.place.row;
-    if (section.by == AttachBy::nobody)
-        return fail({fmt::format("{} is not attached by tamis: {}", who(program), section.reason),
-                     std::nullopt,
-                     {{"--no-attach only loads", std::nullopt}}});
-    if (is_named(section.target, program, plan, targets)) return {};
-    TargetRow const& target = row(section.target);
-    return fail(input_error(fmt::format("{} needs {}", who(program), target.what),
-                            fmt::format("name it with {}", target.option)));
-}
 
 Result<Attachment> attach_program(Handle& handle, ProgramPlan const& plan, bpf_program* program,
                                   Targets const& targets) {

@@ -60,6 +60,7 @@ constexpr Place places[] = {
     {{BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP}, "btf_trace_sched_switch", BTF_KIND_TYPEDEF},
     {{BPF_PROG_TYPE_TRACING, BPF_TRACE_FENTRY}, "vfs_read", BTF_KIND_FUNC},
     {{BPF_PROG_TYPE_TRACING, BPF_TRACE_FEXIT}, "vfs_read", BTF_KIND_FUNC},
+    {{BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN}, "security_file_open", BTF_KIND_FUNC},
     {{BPF_PROG_TYPE_TRACING, BPF_TRACE_ITER}, "bpf_iter_task", BTF_KIND_FUNC},
     {{BPF_PROG_TYPE_LSM, BPF_LSM_MAC}, "bpf_lsm_file_open", BTF_KIND_FUNC},
     {{BPF_PROG_TYPE_LSM, BPF_LSM_CGROUP}, "bpf_lsm_socket_bind", BTF_KIND_FUNC},

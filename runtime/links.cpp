@@ -46,6 +46,14 @@ Fd link_tcx(int program, std::uint32_t interface, bool egress, TcxOrder const& o
     return create_link(request);
 }
 
+Fd link_netkit(int program, std::uint32_t interface, std::uint32_t attach_type) {
+    return create_link({.program = static_cast<std::uint32_t>(program),
+                        .target = interface,
+                        .attach_type = attach_type,
+                        .flags = 0,
+                        .rest = {}});
+}
+
 std::optional<std::vector<std::uint32_t>> tcx_programs(std::uint32_t interface, bool egress) {
     std::vector<std::uint32_t> ids(64);  // the kernel takes no more
     ProgramQuery query{};

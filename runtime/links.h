@@ -20,6 +20,10 @@ bool has_tcx();
 // The IDs of the programs there, in order; nothing where the kernel has no tcx, or does not say.
 std::optional<std::vector<std::uint32_t>> tcx_programs(std::uint32_t interface, bool egress);
 
+// An end of a netkit pair, from Linux 6.7.  `interface` is the pair's first device; the attach
+// type, BPF_NETKIT_PRIMARY or BPF_NETKIT_PEER, says which end.
+Fd link_netkit(int program, std::uint32_t interface, std::uint32_t attach_type);
+
 // A netfilter hook of this network namespace, from Linux 6.4.
 struct NetfilterPlace {
     std::uint32_t family;  // NFPROTO_*

@@ -17,6 +17,7 @@
 #include "runtime/bpf_fs.h"
 #include "runtime/libbpf_words.h"
 #include "runtime/object_handle.h"
+#include "runtime/object_targets.h"
 #include "runtime/program_types.h"
 #include "runtime/tracefs.h"
 #include "runtime/verifier_log.h"
@@ -191,15 +192,13 @@ void note_what_is_missing(Diagnostic& out, ProgramPlan const& program, int error
 Diagnostic program_refusal(ProgramPlan const& program, int error, std::string_view log,
                            std::string_view words) {
     auto text = lines(log);
-    std::string const who =
-        fmt::format("program '{}' ({})", escape(program.name), escape(program.section));
     if (text.empty()) {
-        auto out = system_error("cannot load " + who, error);
+        auto out = system_error("cannot load " + who(program), error);
         note_what_is_missing(out, program, error);
         note_last_lines(out, lines(words));
         return out;
     }
-    Diagnostic out{fmt::format("the kernel refuses {}: {}", who, escape(reason(text))),
+    Diagnostic out{fmt::format("the kernel refuses {}: {}", who(program), escape(reason(text))),
                    std::nullopt,
                    {},
                    Fault::system};
@@ -327,6 +326,9 @@ std::string missing(SectionRow const& row) {
             return has_kprobe_pmu() || has_kprobe_events()
                        ? ""
                        : "this kernel was built without kprobes";
+        case Part::fprobes:
+            return kernel_function("register_fprobe_ips") ? ""
+                                                          : "this kernel was built without fprobes";
         case Part::uprobes:
             return there("/sys/bus/event_source/devices/uprobe/type")
                        ? ""

@@ -39,9 +39,6 @@ struct Loaded::Handle {
     void hold(Fd fd) { holders.push_back(std::make_shared<Fd>(std::move(fd))); }
 };
 
-// Whether the targets say what the program's section leaves open; the error names the option.
-Result<void> check_target(ProgramPlan const& program, Plan const& plan, Targets const& targets);
-
 // Attaches a loaded program; the holder goes into the handle.
 Result<Attachment> attach_program(Loaded::Handle& handle, ProgramPlan const& plan,
                                   bpf_program* program, Targets const& targets);

@@ -190,6 +190,10 @@ constexpr std::uint64_t ip6_addresses =
     at(BPF_CGROUP_INET6_BIND) | at(BPF_CGROUP_INET6_CONNECT) | at(BPF_CGROUP_UDP6_RECVMSG) |
     at(BPF_CGROUP_INET6_GETPEERNAME) | at(BPF_CGROUP_INET6_GETSOCKNAME);
 
+// BPF_CGROUP_UNIX_*, newer than Debian's linux/bpf.h: connect, sendmsg, recvmsg, getpeername, getsockname
+constexpr std::uint64_t unix_answers = at(51) | at(52) | at(53);
+constexpr std::uint64_t unix_addresses = at(49) | at(50) | unix_answers;
+
 constexpr std::string_view not_in_tunnels =
     "family remote_ip4 local_ip4 remote_ip6 local_ip6 remote_port local_port tc_classid data_meta "
     "flow_keys tstamp wire_len tstamp_type hwtstamp";
@@ -235,6 +239,8 @@ constexpr Context context_rows[] = {
      "user_ip6 msg_src_ip6", "user_ip4 user_port msg_src_ip4"},
     {BPF_PROG_TYPE_CGROUP_SOCK_ADDR, at(BPF_CGROUP_UDP6_SENDMSG), "bpf_sock_addr", sock_addr,
      "user_ip4 msg_src_ip4", "user_ip6 user_port msg_src_ip6"},
+    {BPF_PROG_TYPE_CGROUP_SOCK_ADDR, unix_addresses, "bpf_sock_addr", sock_addr,
+     "user_ip4 user_ip6 msg_src_ip4 msg_src_ip6", "user_port"},
     {BPF_PROG_TYPE_SOCK_OPS, every, "bpf_sock_ops", sock_ops, "", "args sk_txhash"},
     {BPF_PROG_TYPE_SK_MSG, every, "sk_msg_md", msg, "", ""},
     {BPF_PROG_TYPE_SK_REUSEPORT, every, "sk_reuseport_md", reuseport, "", ""},
@@ -271,7 +277,7 @@ constexpr ReturnRow return_rows[] = {
     {BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
      at(BPF_CGROUP_UDP4_RECVMSG) | at(BPF_CGROUP_UDP6_RECVMSG) | at(BPF_CGROUP_INET4_GETPEERNAME) |
          at(BPF_CGROUP_INET6_GETPEERNAME) | at(BPF_CGROUP_INET4_GETSOCKNAME) |
-         at(BPF_CGROUP_INET6_GETSOCKNAME),
+         at(BPF_CGROUP_INET6_GETSOCKNAME) | unix_answers,
      {1, 1}},
     {BPF_PROG_TYPE_CGROUP_SOCK_ADDR, at(BPF_CGROUP_INET4_BIND) | at(BPF_CGROUP_INET6_BIND), {0, 3}},
     {BPF_PROG_TYPE_CGROUP_SOCK_ADDR, every, {0, 1}},

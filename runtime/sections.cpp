@@ -10,11 +10,15 @@ namespace {
 // Newer than the headers that we are built with.
 constexpr std::uint32_t prog_type_netfilter = 32;
 constexpr std::uint32_t attach_netfilter = 45, attach_tcx_ingress = 46, attach_tcx_egress = 47;
+constexpr std::uint32_t attach_unix_connect = 49, attach_unix_sendmsg = 50,
+                        attach_unix_recvmsg = 51, attach_unix_getpeername = 52,
+                        attach_unix_getsockname = 53;
+constexpr std::uint32_t attach_netkit_primary = 54, attach_netkit_peer = 55;
 
 using By = AttachBy;
 using enum Tail;
-constexpr auto kprobes = Part::kprobes, uprobes = Part::uprobes, tracepoints = Part::tracepoints,
-               trampolines = Part::trampolines, lsm = Part::lsm;
+constexpr auto kprobes = Part::kprobes, fprobes = Part::fprobes, uprobes = Part::uprobes,
+               tracepoints = Part::tracepoints, trampolines = Part::trampolines, lsm = Part::lsm;
 
 constexpr std::string_view by_route = "a route carries it: `ip route add PREFIX encap bpf ...`";
 constexpr std::string_view by_map = "it runs when its entry in a map of the kernel's is used";
@@ -25,15 +29,15 @@ constexpr SectionRow table[] = {
     {"socket",                 any,      BPF_PROG_TYPE_SOCKET_FILTER,   0,                             By::packet_socket,  Target::interface,  {3, 19}},
     {"kprobe",                 required, BPF_PROG_TYPE_KPROBE,          0,                             By::kprobe,         Target::none,       {4, 1},   kprobes},
     {"kretprobe",              required, BPF_PROG_TYPE_KPROBE,          0,                             By::kprobe,         Target::none,       {4, 1},   kprobes},
-    {"kprobe.multi",           required, BPF_PROG_TYPE_KPROBE,          BPF_TRACE_KPROBE_MULTI,        By::libbpf,         Target::none,       {5, 18},  kprobes},
-    {"kretprobe.multi",        required, BPF_PROG_TYPE_KPROBE,          BPF_TRACE_KPROBE_MULTI,        By::libbpf,         Target::none,       {5, 18},  kprobes},
+    {"kprobe.multi",           required, BPF_PROG_TYPE_KPROBE,          BPF_TRACE_KPROBE_MULTI,        By::libbpf,         Target::none,       {5, 18},  fprobes},
+    {"kretprobe.multi",        required, BPF_PROG_TYPE_KPROBE,          BPF_TRACE_KPROBE_MULTI,        By::libbpf,         Target::none,       {5, 18},  fprobes},
     {"ksyscall",               required, BPF_PROG_TYPE_KPROBE,          0,                             By::kprobe,         Target::none,       {4, 17},  kprobes},
     {"kretsyscall",            required, BPF_PROG_TYPE_KPROBE,          0,                             By::kprobe,         Target::none,       {4, 17},  kprobes},
     {"uprobe",                 optional, BPF_PROG_TYPE_KPROBE,          0,                             By::uprobe,         Target::binary,     {4, 17},  uprobes},
     {"uretprobe",              optional, BPF_PROG_TYPE_KPROBE,          0,                             By::uprobe,         Target::binary,     {4, 17},  uprobes},
     {"uprobe.s",               optional, BPF_PROG_TYPE_KPROBE,          0,                             By::uprobe,         Target::binary,     {6, 0},   uprobes},
     {"uretprobe.s",            optional, BPF_PROG_TYPE_KPROBE,          0,                             By::uprobe,         Target::binary,     {6, 0},   uprobes},
-    {"usdt",                   required, BPF_PROG_TYPE_KPROBE,          0,                             By::libbpf,         Target::none,       {4, 17},  uprobes},
+    {"usdt",                   required, BPF_PROG_TYPE_KPROBE,          0,                             By::usdt,           Target::file,       {4, 17},  uprobes},
     {"tracepoint",             required, BPF_PROG_TYPE_TRACEPOINT,      0,                             By::tracepoint,     Target::none,       {4, 7},   tracepoints},
     {"tp",                     required, BPF_PROG_TYPE_TRACEPOINT,      0,                             By::tracepoint,     Target::none,       {4, 7},   tracepoints},
     {"raw_tracepoint",         required, BPF_PROG_TYPE_RAW_TRACEPOINT,  0,                             By::raw_tracepoint, Target::none,       {4, 17},  tracepoints},
@@ -65,6 +69,8 @@ constexpr SectionRow table[] = {
     {"tc/egress",              none,     BPF_PROG_TYPE_SCHED_CLS,       attach_tcx_egress,             By::tcx,            Target::interface,  {6, 6}},
     {"tcx/ingress",            none,     BPF_PROG_TYPE_SCHED_CLS,       attach_tcx_ingress,            By::tcx,            Target::interface,  {6, 6}},
     {"tcx/egress",             none,     BPF_PROG_TYPE_SCHED_CLS,       attach_tcx_egress,             By::tcx,            Target::interface,  {6, 6}},
+    {"netkit/primary",         none,     BPF_PROG_TYPE_SCHED_CLS,       attach_netkit_primary,         By::netkit,         Target::interface,  {6, 7}},
+    {"netkit/peer",            none,     BPF_PROG_TYPE_SCHED_CLS,       attach_netkit_peer,            By::netkit,         Target::interface,  {6, 7}},
     {"action",                 none,     BPF_PROG_TYPE_SCHED_ACT,       0,                             By::nobody,         Target::none,       {4, 1},   Part::none, "tc attaches it: `tc filter add ... action bpf object-file FILE`"},
     {"lwt_in",                 none,     BPF_PROG_TYPE_LWT_IN,          0,                             By::nobody,         Target::none,       {4, 10},  Part::none, by_route},
     {"lwt_out",                none,     BPF_PROG_TYPE_LWT_OUT,         0,                             By::nobody,         Target::none,       {4, 10},  Part::none, by_route},
@@ -94,6 +100,11 @@ constexpr SectionRow table[] = {
     {"cgroup/getpeername6",    none,     BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET6_GETPEERNAME, By::cgroup,         Target::cgroup,     {5, 8}},
     {"cgroup/getsockname4",    none,     BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_GETSOCKNAME, By::cgroup,         Target::cgroup,     {5, 8}},
     {"cgroup/getsockname6",    none,     BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET6_GETSOCKNAME, By::cgroup,         Target::cgroup,     {5, 8}},
+    {"cgroup/connect_unix",    none,     BPF_PROG_TYPE_CGROUP_SOCK_ADDR, attach_unix_connect,          By::cgroup,         Target::cgroup,     {6, 7}},
+    {"cgroup/sendmsg_unix",    none,     BPF_PROG_TYPE_CGROUP_SOCK_ADDR, attach_unix_sendmsg,          By::cgroup,         Target::cgroup,     {6, 7}},
+    {"cgroup/recvmsg_unix",    none,     BPF_PROG_TYPE_CGROUP_SOCK_ADDR, attach_unix_recvmsg,          By::cgroup,         Target::cgroup,     {6, 7}},
+    {"cgroup/getpeername_unix", none,    BPF_PROG_TYPE_CGROUP_SOCK_ADDR, attach_unix_getpeername,      By::cgroup,         Target::cgroup,     {6, 7}},
+    {"cgroup/getsockname_unix", none,    BPF_PROG_TYPE_CGROUP_SOCK_ADDR, attach_unix_getsockname,      By::cgroup,         Target::cgroup,     {6, 7}},
     {"cgroup/sysctl",          none,     BPF_PROG_TYPE_CGROUP_SYSCTL,   BPF_CGROUP_SYSCTL,             By::cgroup,         Target::cgroup,     {5, 7}},
     {"cgroup/getsockopt",      none,     BPF_PROG_TYPE_CGROUP_SOCKOPT,  BPF_CGROUP_GETSOCKOPT,         By::cgroup,         Target::cgroup,     {5, 7}},
     {"cgroup/setsockopt",      none,     BPF_PROG_TYPE_CGROUP_SOCKOPT,  BPF_CGROUP_SETSOCKOPT,         By::cgroup,         Target::cgroup,     {5, 7}},
@@ -104,6 +115,7 @@ constexpr SectionRow table[] = {
     {"sk_skb",                 none,     BPF_PROG_TYPE_SK_SKB,          0,                             By::socket_map,     Target::map,        {5, 13}},
     {"sk_msg",                 none,     BPF_PROG_TYPE_SK_MSG,          BPF_SK_MSG_VERDICT,            By::socket_map,     Target::map,        {4, 17}},
     {"netfilter",              none,     prog_type_netfilter,           attach_netfilter,              By::netfilter,      Target::netfilter,  {6, 4}},
+    {"lirc_mode2",             none,     BPF_PROG_TYPE_LIRC_MODE2,      BPF_LIRC_MODE2,                By::nobody,         Target::none,       {4, 18},  Part::none, "`ir-keytable --read --protocol FILE` attaches it to a receiver of infrared light"},
     {"freplace",               required, BPF_PROG_TYPE_EXT,             0,                             By::nobody,         Target::none,       {5, 6},   trampolines, "it replaces a function of a program that is loaded already: its loader attaches it"},
     {"struct_ops",             optional, BPF_PROG_TYPE_STRUCT_OPS,      0,                             By::nobody,         Target::none,       {5, 6},   trampolines, "it is part of a table of the kernel's functions, which `bpftool struct_ops register` loads"},
     {"struct_ops.s",           optional, BPF_PROG_TYPE_STRUCT_OPS,      0,                             By::nobody,         Target::none,       {6, 0},   trampolines, "it is part of a table of the kernel's functions, which `bpftool struct_ops register` loads"},
@@ -117,6 +129,7 @@ constexpr TargetRow targets[] = {
     {Target::map,       "a socket map",         "--map NAME"},
     {Target::event,     "an event",             "--event cpu-clock:99"},
     {Target::binary,    "a program's function", "--binary FILE:FUNCTION"},
+    {Target::file,      "a program",            "--binary FILE"},
     {Target::netfilter, "a netfilter hook",     "--nf ipv4:prerouting"},
 };
 // clang-format on

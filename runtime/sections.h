@@ -14,6 +14,7 @@ namespace tamis::runtime {
 enum class AttachBy : std::uint8_t {
     kprobe,          // perf event of the kprobe PMU, or a trace event of kprobe_events
     uprobe,          // perf event of the uprobe PMU
+    usdt,            // uprobes at the places that the program's notes name
     libbpf,          // bpf_program__attach: the section says everything
     tracepoint,      // perf event of the trace point's number
     raw_tracepoint,  // BPF_RAW_TRACEPOINT_OPEN
@@ -21,6 +22,7 @@ enum class AttachBy : std::uint8_t {
     packet_socket,   // SO_ATTACH_BPF on a packet socket of our own
     xdp,             // link on an interface
     tcx,             // link on an interface, ingress or egress
+    netkit,          // link on a pair of interfaces
     cgroup,          // link on a control group
     netns,           // link on a network namespace
     socket_map,      // BPF_PROG_ATTACH to a socket map, which takes the program with it
@@ -30,7 +32,7 @@ enum class AttachBy : std::uint8_t {
 };
 
 // What the section's name leaves open, and the option that says it.
-enum class Target : std::uint8_t { none, interface, cgroup, map, event, binary, netfilter };
+enum class Target : std::uint8_t { none, interface, cgroup, map, event, binary, file, netfilter };
 struct TargetRow {
     Target target;
     std::string_view what;    // "an interface"
@@ -47,7 +49,7 @@ enum class Tail : std::uint8_t {
 };
 
 // Parts of the kernel that can be left out when it is built.
-enum class Part : std::uint8_t { none, kprobes, uprobes, tracepoints, trampolines, lsm };
+enum class Part : std::uint8_t { none, kprobes, fprobes, uprobes, tracepoints, trampolines, lsm };
 
 struct SectionRow {
     std::string_view name;

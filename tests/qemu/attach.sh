@@ -3,19 +3,9 @@
 # (the module act_bpf), and what the kernel lacks is refused in words.
 set -eu
 
-fail() {
-    echo "$*"
-    exit 1
-}
+. tests/qemu/network.sh
 
-ip netns add peer
-ip link add near type veth peer name far netns peer
-ip address add 10.77.0.1/24 dev near
-ip link set near up
-ip -n peer address add 10.77.0.2/24 dev far
-ip -n peer link set far up
-pings() { ping -c 3 -i 0.2 -W 2 10.77.0.2 >/tmp/ping; }
-pings || fail "the veth pair does not work"
+make_network
 
 counts() { # NAME: as listed
     tamis list >/tmp/list
@@ -65,6 +55,5 @@ case $(uname -r) in
         tamis detach nf
         ;;
 esac
-ip link del near
-ip netns del peer
+remove_network
 [ -z "$(tamis list)" ] || fail "left: $(tamis list)"

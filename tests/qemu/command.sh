@@ -3,10 +3,7 @@
 # Run by kernels.py, as root in a machine of its own.
 set -eu
 
-fail() {
-    echo "$*"
-    exit 1
-}
+. tests/qemu/network.sh
 
 for text in 'tcp port 80' 'udp port 53 or icmp6' 'ip[8] > 60 and not tcp' 'ip6'; do
     for engine in classic ebpf kernel; do
@@ -18,15 +15,7 @@ for text in 'tcp port 80' 'udp port 53 or icmp6' 'ip[8] > 60 and not tcp' 'ip6';
     echo "$text: $(cat /tmp/summary)"
 done
 
-# A peer in a network of its own, so that its address is not local.
-ip netns add peer
-ip link add near type veth peer name far netns peer
-ip address add 10.77.0.1/24 dev near
-ip link set near up
-ip -n peer address add 10.77.0.2/24 dev far
-ip -n peer link set far up
-pings() { ping -c 3 -i 0.2 -W 2 10.77.0.2 >/tmp/ping; }
-pings || fail "the veth pair does not work"
+make_network
 
 for hook in socket xdp; do
     tamis attach --netns peer -i far --hook $hook icmp >/tmp/counters 2>/tmp/attached &
@@ -56,5 +45,4 @@ for hook in ingress egress; do
     echo "tc-$hook: stops pings"
 done
 tc qdisc del dev near clsact
-ip link del near
-ip netns del peer
+remove_network

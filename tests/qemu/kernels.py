@@ -57,16 +57,19 @@ TESTS = [
     Test("everywhere", "{build}/tests/translator/everywhere_test --stride 25 "
                        "--gtest_filter=EverywhereKernel.*-*ProgramsDoNotGrow",
          data=("tests/frontend/expressions.txt", "tests/cases/*.txt")),
-    Test("command", "sh tests/qemu/command.sh", data=("examples/capture.pcap",)),
+    Test("command", "sh tests/qemu/command.sh", data=("examples/capture.pcap", "tests/qemu/network.sh")),
+    Test("attached", "{build}/tests/load/attached_test", data=("{build}/tests/load/*.o",),
+         modules=("act_bpf", "cls_matchall")),
     Test("load", "sh tests/qemu/load.sh {build}/tests/load", data=("{build}/tests/load/*.o",)),
-    Test("attach", "sh tests/qemu/attach.sh", modules=("act_bpf", "cls_matchall")),
+    Test("attach", "sh tests/qemu/attach.sh", data=("tests/qemu/network.sh",), modules=("act_bpf", "cls_matchall")),
     Test("watch", "sh tests/qemu/watch.sh {build}/tests/load/xdp.o", data=("{build}/tests/load/xdp.o",)),
     Test("tracex1",
          "at={build}/examples/tracex1; try='sh examples/tracex1/test.sh {build}/cli/tamis "
          "{build}/examples/tracex1/tracex1_main'; $try $at/tracex1.o && $try $at/tracex1_tracepoint.o && "
          "$try $at/tracex1_legacy.o 'packet [0-9]'",
          data=("{build}/examples/tracex1/*.o",)),
-    Test("objects", "sh tests/qemu/objects.sh", modules=("act_bpf", "act_gact", "cls_matchall"),
+    Test("objects", "sh tests/qemu/objects.sh", data=("tests/qemu/network.sh",),
+         modules=("act_bpf", "act_gact", "cls_matchall"),
          tools=("/usr/sbin/bpftool", "/usr/sbin/xdp-loader", *DISPATCHER)),
     # Under the limits for long programs of 6.1 and of 6.12.
     Test("check", "for limit in 20480 131072; do sysctl -qw net.core.optmem_max=$limit; "

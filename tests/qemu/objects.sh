@@ -5,19 +5,9 @@
 set -eu
 PATH=$PATH:/usr/sbin
 
-fail() {
-    echo "$*"
-    exit 1
-}
+. tests/qemu/network.sh
 
-ip netns add objects
-ip link add near4 type veth peer name far4 netns objects
-ip address add 10.81.0.1/24 dev near4
-ip link set near4 up
-ip -n objects address add 10.81.0.2/24 dev far4
-ip -n objects link set far4 up
-pings() { ip netns exec objects ping -c 3 -i 0.1 -W 1 10.81.0.1 >/tmp/ping; }
-pings || fail "the veth pair does not work"
+make_network
 
 # packets MAP: what it counted as matching, on all CPUs.
 packets() {
@@ -28,27 +18,27 @@ packets() {
 # sees those, and drops pings.
 tamis compile --hook xdp --priority 10 --chain pass,tx -f first=icmp -o /tmp/first.o
 tamis compile --hook xdp --priority 20 --match drop -f second='icmp[icmptype] = icmp-echo' -o /tmp/second.o
-xdp-loader load -m skb near4 /tmp/second.o /tmp/first.o >/tmp/loaded 2>&1 || fail "$(cat /tmp/loaded)"
-xdp-loader status near4 >/tmp/status
+xdp-loader load -m skb near /tmp/second.o /tmp/first.o >/tmp/loaded 2>&1 || fail "$(cat /tmp/loaded)"
+xdp-loader status near >/tmp/status
 grep -q 'xdp_dispatcher' /tmp/status || fail "not chained: $(cat /tmp/status)"
 grep -Eq '^ => +10 +first .*XDP_PASS,XDP_TX' /tmp/status || fail "$(cat /tmp/status)"
 grep -Eq '^ => +20 +second .*XDP_PASS' /tmp/status || fail "$(cat /tmp/status)"
-! pings || fail "the second program drops nothing"
+! pings_from_peer || fail "the second program drops nothing"
 [ "$(packets first_counters)" = 3 ] && [ "$(packets second_counters)" = 3 ] ||
     fail "counted $(packets first_counters) and $(packets second_counters) pings"
-xdp-loader unload near4 --all
-pings || fail "still chained when unloaded"
+xdp-loader unload near --all
+pings_from_peer || fail "still chained when unloaded"
 echo "libxdp: two programs in a chain, each saw 3 pings"
 
 # tc, as a classifier: the object, and the classic program itself.
-tc qdisc add dev near4 clsact
+tc qdisc add dev near clsact
 stops() { # NAME ARGUMENTS...: tc's filter with these stops pings, and nothing stops them without it
     name=$1
     shift
-    tc filter add dev near4 ingress "$@" || fail "$name: tc does not take it"
-    ! pings || fail "$name: lets pings through"
-    tc filter del dev near4 ingress
-    pings || fail "$name: still there when deleted"
+    tc filter add dev near ingress "$@" || fail "$name: tc does not take it"
+    ! pings_from_peer || fail "$name: lets pings through"
+    tc filter del dev near ingress
+    pings_from_peer || fail "$name: still there when deleted"
     echo "$name: stops pings"
 }
 tamis compile --hook tc-ingress --match shot -o /tmp/cls.o icmp
@@ -60,5 +50,4 @@ stops "cls_bpf, bytecode" bpf bytecode "$(tamis compile --emit bytecode icmp)" f
 tamis compile --hook tc-action --match shot -o /tmp/act.o icmp
 stops "act_bpf, object" matchall action bpf object-file /tmp/act.o section action
 stops "act_bpf, bytecode" matchall action bpf bytecode "$(tamis compile -s 4294967295 --emit bytecode icmp)" drop
-ip link del near4
-ip netns del objects
+remove_network

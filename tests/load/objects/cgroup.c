@@ -24,3 +24,5 @@ SEC("cgroup/sendmsg6") int sendmsg6(struct bpf_sock_addr *ctx) { return count(19
 SEC("cgroup/recvmsg6") int recvmsg6(struct bpf_sock_addr *ctx) { return count(20), 1; }
 SEC("cgroup/getpeername6") int peer6(struct bpf_sock_addr *ctx) { return count(21), 1; }
 SEC("cgroup/getsockname6") int name6(struct bpf_sock_addr *ctx) { return count(22), 1; }
+SEC("cgroup/skb") int skb(struct __sk_buff *ctx) { return count(23), 1; }
+SEC("cgroup/sock") int sock(struct bpf_sock *ctx) { return count(24), 1; }

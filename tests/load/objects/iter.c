@@ -1,4 +1,4 @@
-// An iterator: a line for every process.
+// Iterators: a line for every process.
 #include "count.h"
 
 struct seq_file;
@@ -13,8 +13,10 @@ struct bpf_iter__task {
     struct task_struct *task;
 } __attribute__((preserve_access_index));
 
-SEC("iter/task") int processes(struct bpf_iter__task *ctx) {
+static __always_inline void show(struct bpf_iter__task *ctx) {
     struct task_struct *task = ctx->task;
     if (task) BPF_SEQ_PRINTF(ctx->meta->seq, "process %d\n", task->tgid);
-    return 0;
 }
+
+SEC("iter/task") int processes(struct bpf_iter__task *ctx) { return count(0), show(ctx), 0; }
+SEC("iter.s/task") int processes_sleeping(struct bpf_iter__task *ctx) { return count(1), show(ctx), 0; }
