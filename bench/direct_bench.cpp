@@ -218,7 +218,7 @@ int run(char const* object, char const* list) {
         auto const count = [&](ebpf::Program const& p, HookRow const& hook) {
             auto const steps = test::executed_per_packet(p, hook, packets);
             if (!steps) die(steps.error().message);
-            return *steps;
+            return steps->with_calls;
         };
         double const mine = count(*direct, xdp), theirs = count(rival.xdp, xdp);
         auto const at = [&](Hook hook) {

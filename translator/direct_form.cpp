@@ -1,7 +1,9 @@
 // The direct form: packet bytes through pointers.
 //
 //     test_order.cpp       tests of one value, in the order that falls through
-//     facts.cpp            what is known at each instruction: bounds, needs, byte order, checks
+//     reloads.cpp          loads of what a register holds
+//     facts.cpp            what is known at each instruction
+//       bounds.cpp, needs.cpp, orders.cpp, checks.cpp: the passes that find it out
 //     direct_plan.cpp      which register holds what, and where control goes
 //     direct_prologue.cpp  what comes first
 //     direct_form.cpp      the instructions, one by one, in two versions

@@ -9,6 +9,8 @@ namespace tamis::translator {
 void emit_prologue(Builder& builder, Plan const& plan);
 // The packet's bounds, into registers; `reads`: a pointer to compare with the end as well.
 void load_bounds(Builder& builder, Plan const& plan, bool reads);
+// dst = the packet's start, which checks have moved on from.
+void load_start(Builder& builder, Plan const& plan, ebpf::Reg dst);
 
 // direct_pointers.cpp: dst = the value that a load reads, through a pointer.  False where that has
 // no code behind it: the fast version goes on in the slow one.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "translator/reloads.h"
 #include "translator/target.h"
 
 namespace tamis::translator {
@@ -33,6 +34,12 @@ bool has(HookRow const& hook, Shape const& shape, Anc number) {
            find_metadata(hook, number) || is_offloaded_tag(hook, shape, number);
 }
 
+Reordered prepared(cbpf::Program const& program) {
+    Reordered out = rotate_tests(program);
+    drop_reloads(out.program);
+    return out;
+}
+
 bool returns_a(Insn const& insn) { return cbpf::find(insn.code)->reads == cbpf::A; }
 
 }  // namespace
@@ -52,15 +59,9 @@ cbpf::Ancillary const* ancillary(Insn const& insn) {
     return kind_of(insn) == Kind::load_abs ? cbpf::find_ancillary(insn.k) : nullptr;
 }
 
-bool reads_packet(Insn const& insn) {
-    Kind const kind = kind_of(insn);
-    return kind == Kind::load_ind || kind == Kind::load_msh ||
-           (kind == Kind::load_abs && !cbpf::find_ancillary(insn.k));
-}
-
 Plan::Plan(Builder& builder, cbpf::Program const& given_program, HookRow const& hook_row,
            Shape const& given_shape, Surroundings const& surroundings)
-    : ordered_(rotate_tests(given_program)),
+    : ordered_(prepared(given_program)),
       known_(find_facts(ordered_.program, hook_row, given_shape)),
       program(ordered_.program),
       insns(program.insns),
@@ -71,7 +72,8 @@ Plan::Plan(Builder& builder, cbpf::Program const& given_program, HookRow const& 
       facts(known_.facts),
       x_is_pointer(known_.x_is_pointer),
       regs(choose_registers()),
-      first_read(find_first_read()) {
+      first_read(find_first_read()),
+      keeps_data(wants_data()) {
     for (std::size_t i = 0; i < 2 * insns.size(); ++i) labels_.push_back(builder.label());
 }
 
@@ -116,8 +118,13 @@ Registers Plan::choose_registers() const {
     std::array<Reg, 2> const free = {calls ? Reg::r9 : Reg::r6, Reg::r8};
     std::size_t const count = calls ? 1 : 2;
     std::uint32_t const used = used_state();
-    for (std::uint32_t k = 0, taken = 0; k < cbpf::memory_words && taken < count; ++k)
-        if ((used & state_cell(k)) != 0) chosen.cells[k] = free[taken++];
+    std::size_t taken = 0;
+    auto const give = [&](std::uint32_t k) {
+        if ((used & state_cell(k)) != 0 && !chosen.cells[k] && taken < count)
+            chosen.cells[k] = free[taken++];
+    };
+    if (known_.kept_cell) give(*known_.kept_cell);
+    for (std::uint32_t k = 0; k < cbpf::memory_words; ++k) give(k);
     return with_x_as_pointer(chosen);
 }
 
@@ -171,6 +178,43 @@ std::optional<std::size_t> Plan::find_first_read() const {
         without[taken] = without[fallen] = true;
     }
     return first;
+}
+
+// Where a pointer is made anew from the packet's start, the context tells that again, if it is
+// still at hand.  But a pointer that has just been loaded is compared with nothing, and loads alone
+// are no operands.
+bool Plan::wants_data() const {
+    bool const has_start = has_context(hook) && regs.context != regs.a;
+    return any_emitted([&](Insn const& insn, Facts const& f) {
+        if (!f.fast) return false;
+        bool const lost = f.before.end == Checked::unknown;
+        if (x_is_pointer && (writes(insn) & f.live_out & state_x) != 0 &&
+            f.after.end == Checked::unknown)
+            return true;
+        switch (kind_of(insn)) {
+            case Kind::load_len:
+                return hook.fields.len < 0 && !length_by_call(hook, shape);
+            case Kind::load_ind:
+                if (!keeps_pointer(insn, f)) return true;
+                return !x_is_pointer && !has_start && lost && f.before.indexed == Checked::unknown;
+            case Kind::load_abs:
+            case Kind::load_msh:
+                return reads_packet(insn) && lost &&
+                       (!has_start ||
+                        f.before.bytes >= std::uint64_t{insn.k} + cbpf::find(insn.code)->arg);
+            case Kind::load_imm:
+            case Kind::load_mem:
+            case Kind::store:
+            case Kind::alu:
+            case Kind::neg:
+            case Kind::jump:
+            case Kind::branch:
+            case Kind::ret:
+            case Kind::copy:
+                break;
+        }
+        return false;
+    });
 }
 
 // ---- Where control goes

@@ -32,9 +32,6 @@ bool is_offloaded_tag(HookRow const& hook, Shape const& shape, cbpf::Anc number)
 // The metadata that a load reads, where it reads some.
 cbpf::Ancillary const* ancillary(cbpf::Insn const& insn);
 
-// A load of packet bytes.
-bool reads_packet(cbpf::Insn const& insn);
-
 class Plan {
   public:
     using Label = Builder::Label;
@@ -92,11 +89,14 @@ class Plan {
     Registers const regs;
     // Where the packet's bounds are loaded, if not at the start.
     std::optional<std::size_t> const first_read;
+    // The packet's start has a register of its own, beside `checked`.
+    bool const keeps_data;
 
   private:
     Registers choose_registers() const;
     std::uint32_t used_state() const;
     std::optional<std::size_t> find_first_read() const;
+    bool wants_data() const;
 
     std::vector<Label> labels_;  // of each instruction, fast and slow
 };

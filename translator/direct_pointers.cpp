@@ -55,7 +55,8 @@ class PointerLoad {
 
     // pointer += bytes, from where it stands; the room up to there is checked.
     void advance(Reg pointer, std::int32_t by) {
-        b_.alu(Alu::add, pointer, by).jump(Cond::gt, pointer, regs_.data_end, plan_.failure(pc_));
+        if (by != 0) b_.alu(Alu::add, pointer, by);
+        b_.jump(Cond::gt, pointer, regs_.data_end, plan_.failure(pc_));
     }
 
     void constant() {
@@ -63,7 +64,7 @@ class PointerLoad {
         std::int32_t end = f.before.end;
         if (k_ + size_ > f.before.bytes) {
             auto const needed = static_cast<std::int32_t>(f.needed);
-            if (end == Checked::unknown) b_.mov(regs_.checked, regs_.data);
+            if (end == Checked::unknown) load_start(b_, plan_, regs_.checked);
             advance(regs_.checked, end == Checked::unknown ? needed : needed - end);
             end = needed;
         }
@@ -85,12 +86,21 @@ class PointerLoad {
         std::int32_t end = f.before.indexed;
         if (end == Checked::unknown || f.before.indexed_bytes < k_ + size_) {
             auto const needed = static_cast<std::int32_t>(f.needed_x);
-            if (end == Checked::unknown)
-                b_.mov(regs_.checked_x, regs_.data).alu(Alu::add, regs_.checked_x, regs_.x);
-            advance(regs_.checked_x, end == Checked::unknown ? needed : needed - end);
+            if (end == Checked::unknown) end = point_behind_x(f.before.end);
+            advance(regs_.checked_x, needed - end);
             end = needed;
         }
         read(regs_.checked_x, as_imm(k_) - end);
+    }
+
+    // checked_x, from where `checked` is known to stand, or else from the packet's start; how far
+    // it is behind X.
+    std::int32_t point_behind_x(std::int32_t end) {
+        bool const known = end != Checked::unknown;
+        known ? static_cast<void>(b_.mov(regs_.checked_x, regs_.checked))
+              : load_start(b_, plan_, regs_.checked_x);
+        b_.alu(Alu::add, regs_.checked_x, regs_.x);
+        return known ? end : 0;
     }
 
     void by_far_index() {

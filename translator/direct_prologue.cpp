@@ -13,21 +13,6 @@ using ebpf::Kfunc;
 using ebpf::Reg;
 using ebpf::Size;
 
-// Whether the packet's start is wanted again once a check has moved on from it.
-bool uses_data(Plan const& plan) {
-    return plan.any_emitted([&](Insn const& insn, Facts const& f) {
-        if (!f.fast) return false;
-        Kind const kind = cbpf::find(insn.code)->kind;
-        if (plan.x_is_pointer && (writes(insn) & f.live_out & state_x) != 0 &&
-            f.after.end == Checked::unknown)
-            return true;
-        if (kind == Kind::load_ind) return !plan.x_is_pointer;
-        if (kind == Kind::load_len)
-            return plan.hook.fields.len < 0 && !length_by_call(plan.hook, plan.shape);
-        return reads_packet(insn) && f.before.end == Checked::unknown;
-    });
-}
-
 // The kernel begins classic programs with A and X at 0.
 void clear(Builder& b, Plan const& plan) {
     Facts const& first = plan.facts[0];
@@ -98,10 +83,17 @@ void emit_prologue(Builder& b, Plan const& plan) {
 
 void load_bounds(Builder& b, Plan const& plan, bool reads) {
     Registers const& regs = plan.regs;
-    bool const from_start = uses_data(plan);
-    b.load(Size::word, from_start ? regs.data : regs.checked, regs.context, plan.hook.fields.data);
+    b.load(Size::word, plan.keeps_data ? regs.data : regs.checked, regs.context,
+           plan.hook.fields.data);
     b.load(Size::word, regs.data_end, regs.context, plan.hook.fields.data_end);
-    if (from_start && reads) b.mov(regs.checked, regs.data);
+    if (plan.keeps_data && reads) b.mov(regs.checked, regs.data);
+}
+
+void load_start(Builder& b, Plan const& plan, Reg dst) {
+    if (plan.keeps_data)
+        b.mov(dst, plan.regs.data);
+    else
+        b.load(Size::word, dst, plan.regs.context, plan.hook.fields.data);
 }
 
 }  // namespace tamis::translator

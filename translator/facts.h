@@ -32,8 +32,9 @@ struct Facts {
     static constexpr std::uint32_t never = ~std::uint32_t{0};
     static constexpr std::uint32_t any = ~std::uint32_t{0};
 
-    bool reached = false;                      // by some path from the start
-    std::uint32_t most_a = any, most_x = any;  // upper bounds of A and X before the instruction
+    bool reached = false;  // by some path from the start
+    // Upper bounds of A, X and the kept cell before the instruction.
+    std::uint32_t most_a = any, most_x = any, most_cell = any;
     std::optional<std::uint32_t> constant;  // A before the instruction, where it is always the same
     // Bytes from the packet's start, and from X on, that every path from here to an accepting end
     // reads; `never` where no path accepts.
@@ -54,6 +55,9 @@ constexpr std::uint32_t state_cell(std::uint32_t k) { return 4U << k; }
 // What an instruction reads and writes, metadata that work on A and X included.
 std::uint32_t reads(cbpf::Insn const& insn, HookRow const& hook);
 std::uint32_t writes(cbpf::Insn const& insn);
+
+// A load of packet bytes.
+bool reads_packet(cbpf::Insn const& insn);
 
 // A copy of A, to X or to a cell.
 bool copies_a(cbpf::Insn const& insn);
@@ -76,10 +80,26 @@ std::uint32_t in_order(Order order, std::uint32_t k);
 
 struct Knowledge {
     std::vector<Facts> facts;  // by instruction
+    // A cell that is sure to have a register, if it is used: there the verifier follows its bounds.
+    std::optional<std::uint32_t> kept_cell;
     // X is nothing but an index, and has no register: whatever sets it sets `checked_x` to X bytes
     // behind `checked`, or behind `data` where that is unknown.
     bool x_is_pointer = false;
 };
+
+// ---- The passes, in their order.  Each relies on the ones before it.
+
+struct Subject {
+    cbpf::Program const& program;
+    HookRow const& hook;
+    Shape const& shape;
+};
+void find_bounds(Subject const& subject, Knowledge& known);     // bounds.cpp
+void find_constants(Subject const& subject, Knowledge& known);  // bounds.cpp
+void find_needs(Subject const& subject, Knowledge& known);      // needs.cpp
+void find_live(Subject const& subject, Knowledge& known);       // needs.cpp
+void find_orders(Subject const& subject, Knowledge& known);     // orders.cpp
+void find_checks(Subject const& subject, Knowledge& known);     // checks.cpp
 
 // Runs all passes.
 Knowledge find_facts(cbpf::Program const& program, HookRow const& hook, Shape const& shape);

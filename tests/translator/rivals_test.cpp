@@ -83,14 +83,13 @@ TEST_F(Rivals, ExecuteMoreThanTheDirectForm) {
         auto const theirs = test::executed_per_packet(rival.xdp, xdp, packets);
         ASSERT_TRUE(mine) << mine.error().message;
         ASSERT_TRUE(theirs) << rival.name << ": " << theirs.error().message;
-        ratios.push_back(*mine / *theirs);
+        ratios.push_back(mine->emitted / theirs->emitted);
         EXPECT_LE(ratios.back(), 1.15) << rival.expression;
     }
     std::nth_element(ratios.begin(), ratios.begin() + 11, ratios.end());
     EXPECT_LE(ratios[11], 1.0);
 }
 
-// Only `vlan` on packets without a tag, most of whose loads are of metadata, comes to less.
 TEST_F(Rivals, TheSocketFormExecutesTwiceAsMuch) {
     auto const packets = test::traffic(8192);
     for (Rival const& rival : rivals_) {
@@ -99,10 +98,9 @@ TEST_F(Rivals, TheSocketFormExecutesTwiceAsMuch) {
         ASSERT_TRUE(compiled);
         auto const run = [&](Hook hook) {
             auto const program = translator::translate_filter(compiled->program, row(hook));
-            return *test::executed_per_packet(*program, row(hook), packets);
+            return test::executed_per_packet(*program, row(hook), packets)->with_calls;
         };
-        double const least = rival.name == "vlan_and_port" ? 1.8 : 2;
-        EXPECT_GE(run(Hook::socket), least * run(Hook::tc_ingress)) << rival.expression;
+        EXPECT_GE(run(Hook::socket), 2 * run(Hook::tc_ingress)) << rival.expression;
     }
 }
 
