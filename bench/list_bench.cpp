@@ -13,7 +13,6 @@
 #include <ctime>
 #include <fstream>
 #include <memory>
-#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +21,7 @@
 #include <pcap/pcap.h>
 
 #include "backend/object.h"
+#include "bench/lists.h"
 #include "bpf/cbpf_check.h"
 #include "bpf/hooks.h"
 #include "frontend/compile.h"
@@ -30,42 +30,12 @@
 namespace {
 
 using namespace tamis;
+using bench::List, bench::lists, bench::text_of;
 
 double cpu_seconds() {
     timespec now{};
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
-}
-
-struct List {
-    std::string_view name;
-    std::string (*term)(std::mt19937_64&);
-};
-std::string quad(std::mt19937_64& random) {
-    return fmt::format("{}.{}.{}", 1 + random() % 223, random() % 256, random() % 256);
-}
-constexpr List lists[] = {
-    {"host", [](std::mt19937_64& r) { return "host " + quad(r) + fmt::format(".{}", r() % 256); }},
-    {"src host",
-     [](std::mt19937_64& r) { return "src host " + quad(r) + fmt::format(".{}", r() % 256); }},
-    {"net", [](std::mt19937_64& r) { return "net " + quad(r) + ".0/24"; }},
-    {"port", [](std::mt19937_64& r) { return fmt::format("port {}", r() % 65536); }},
-    {"ip6 host",
-     [](std::mt19937_64& r) {
-         return fmt::format("ip6 host 2001:db8:{:x}::{:x}", r() % 65536, r() % 65536);
-     }},
-    {"ether host",
-     [](std::mt19937_64& r) {
-         return fmt::format("ether host 2:0:{:x}:{:x}:{:x}:{:x}", r() % 256, r() % 256, r() % 256,
-                            r() % 256);
-     }},
-};
-
-std::string text_of(List const& list, std::size_t terms) {
-    std::mt19937_64 random(1);
-    std::string text = list.term(random);
-    for (std::size_t i = 1; i < terms; ++i) text += " or " + list.term(random);
-    return text;
 }
 
 // The peak of a process that compiles such a list and does nothing else, in bytes: it says so
