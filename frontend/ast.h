@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "frontend/lex.h"
+#include "frontend/list.h"
 
 namespace tamis::frontend::ast {
 
@@ -66,12 +67,12 @@ struct Step {
 };
 
 struct Tree {
-    std::vector<Node> nodes;
-    std::vector<Link> links;
-    std::vector<Step> steps;
+    List<Node> nodes;
+    List<Link> links;
+    List<Step> steps;
     NodeId root = 0;
     // Operators % and ^ that swallowed an operand which a reader would give to a tighter operator.
-    std::vector<Span> swallowing;
+    List<Span> swallowing;
 };
 
 // One line per node, indented; relations in postfix.

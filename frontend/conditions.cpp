@@ -1,6 +1,7 @@
 #include "frontend/conditions.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <utility>
 
@@ -167,6 +168,7 @@ class Conditions::Joining {
   public:
     Joining(Conditions& conditions, Kind kind, std::size_t operands) : c_(conditions), kind_(kind) {
         groups_.reserve(std::min<std::size_t>(operands, 16));
+        members_.reserve(std::min<std::size_t>(operands, 16));
     }
 
     // False when this decides the whole.
@@ -174,6 +176,20 @@ class Conditions::Joining {
     Ref finish();
 
   private:
+    static constexpr std::uint32_t none = all_ones;
+    struct Member {
+        Ref ref;
+        std::uint32_t next;  // of the same group, or none
+    };
+    // Operands that begin with the same key.
+    struct Group {
+        std::uint32_t key;
+        Ref only;                   // as long as it is the only one; otherwise `never`, and
+        std::uint32_t first, last;  // these are the members
+        std::uint32_t needs;        // packets that are shorter do not end the evaluation here
+        bool divides;
+    };
+
     Term const& term(Ref ref) const { return c_.terms_[ref]; }
     // Packets that are shorter do not end the evaluation with this operand.
     std::uint32_t needs(Ref ref) const {
@@ -184,12 +200,15 @@ class Conditions::Joining {
     bool may_move(Ref ref, std::size_t group) const;
     void put(Ref ref);
     void put_into(Group& group, Ref ref);
+    Ref finish(Group const& group);
     Ref united(List<Ref> const& tests);
     void factor(List<Ref>& others);
 
     Conditions& c_;
     Kind kind_;
     List<Group> groups_;
+    List<Member> members_;  // of all groups
+    List<Ref> tests_, others_;  // of the group that is finished
     bool divides_ = false;  // an operand does
     bool decided_ = false;  // by an operand that does not make those before it superfluous
 };
@@ -201,12 +220,12 @@ bool Conditions::Joining::add(Ref ref) {
         return divides_;
     }
     if (ref == neutral(kind_) || !c_.spend(1)) return true;
-    Term const operand = term(ref);  // a copy: terms may move
-    if (operand.kind == kind_ && !operand.same_key) {
-        for (std::uint32_t i = operand.begin; i < operand.end; ++i) add(c_.operands_[i]);
+    if (term(ref).kind == kind_ && !term(ref).same_key) {
+        auto const [begin, end] = c_.range(ref);
+        for (std::uint32_t i = begin; i < end; ++i) add(c_.operands_[i]);
     } else {
+        divides_ = divides_ || term(ref).divides;
         put(ref);
-        divides_ = divides_ || operand.divides;
     }
     return true;
 }
@@ -254,24 +273,18 @@ bool Conditions::Joining::may_move(Ref ref, std::size_t group) const {
 }
 
 void Conditions::Joining::put_into(Group& group, Ref ref) {
-    Term const operand = term(ref);
+    Term const& operand = term(ref);
     if (operand.kind == kind_ && operand.same_key) {  // a group by itself so far
-        for (std::uint32_t i = operand.begin; i < operand.end; ++i)
-            put_into(group, c_.operands_[i]);
-        c_.spend(operand.end - operand.begin);
+        auto const [begin, end] = c_.range(ref);
+        for (std::uint32_t i = begin; i < end; ++i) put_into(group, c_.operands_[i]);
+        c_.spend(end - begin);
         return;
-    }
-    if (operand.kind == Kind::test) {
-        group.tests.push_back(ref);
-    } else if (std::find(
-                   group.others.rbegin(),
-                   group.others.rbegin() + std::min<std::ptrdiff_t>(8, std::ssize(group.others)),
-                   ref) ==
-               group.others.rbegin() + std::min<std::ptrdiff_t>(8, std::ssize(group.others))) {
-        group.others.push_back(ref);
     }
     group.needs = std::min(group.needs, needs(ref));
     group.divides = group.divides || operand.divides;
+    (group.first == none ? group.first : members_[group.last].next) = u32(members_.size());
+    group.last = u32(members_.size());
+    members_.push_back({ref, none});
 }
 
 void Conditions::Joining::put(Ref ref) {
@@ -289,7 +302,7 @@ void Conditions::Joining::put(Ref ref) {
         put_into(group, ref);
         return;
     }
-    groups_.push_back({operand.key, ref, {}, {}, needs(ref), operand.divides});
+    groups_.push_back({operand.key, ref, none, none, needs(ref), operand.divides});
 }
 
 Ref Conditions::Joining::united(List<Ref> const& tests) {
@@ -313,7 +326,7 @@ Ref Conditions::Joining::united(List<Ref> const& tests) {
     return c_.test(key, kind_ == Kind::any ? set : complement(set, max), span);
 }
 
-Ref Conditions::made(Kind kind, List<Ref> const& operands, bool same_key) {
+Ref Conditions::made(Kind kind, std::span<Ref const> operands, bool same_key) {
     if (operands.size() == 1) return operands[0];
     Term made;
     made.kind = kind;
@@ -343,21 +356,22 @@ void Conditions::Joining::factor(List<Ref>& others) {
         Ref test;
         List<Ref> rests;
     };
-    List<Factored> factored;
     Kind const inner = kind_ == Kind::any ? Kind::all : Kind::any;
+    List<Ref> tests;
     for (Ref const ref : others) {
         Term const& whole = term(ref);
         Ref const test = whole.kind == inner ? c_.operands_[whole.begin] : ref;
         if (whole.kind != inner || whole.divides || term(test).kind != Kind::test) return;
-        auto const same = std::find_if(factored.begin(), factored.end(),
-                                       [&](Factored const& f) { return f.test == test; });
-        if (same != factored.end())
-            same->rests.push_back(ref);
-        else
-            factored.push_back({test, {ref}});
-        if (factored.size() > searched_tests) return;
+        if (std::find(tests.begin(), tests.end(), test) == tests.end()) tests.push_back(test);
+        if (tests.size() > searched_tests) return;
     }
-    if (factored.size() == others.size()) return;
+    if (tests.size() == others.size()) return;
+    List<Factored> factored;
+    for (Ref const test : tests) factored.push_back({test, {}});
+    for (Ref const ref : others)
+        std::find_if(factored.begin(), factored.end(), [&](Factored const& f) {
+            return f.test == c_.operands_[term(ref).begin];
+        })->rests.push_back(ref);
     // Whatever order: with sets that have nothing in common, one of these at most is left.
     List<Interval> sets;
     for (Factored const& f : factored) {
@@ -382,39 +396,48 @@ void Conditions::Joining::factor(List<Ref>& others) {
                             c_.operands_.begin() + whole.end);
             rests.push_back(operands.size() == 1 ? operands[0] : c_.made(inner, operands, false));
         }
-        others.push_back(c_.join(inner, {f.test, c_.join(kind_, rests)}));
+        others.push_back(c_.join(inner, std::array{f.test, c_.join(kind_, rests)}));
     }
 }
 
-Ref Conditions::Joining::finish() {
-    List<Ref> members, whole;
-    whole.reserve(groups_.size());
-    for (Group& group : groups_) {
-        if (group.only != never && term(group.only).kind != Kind::test) {
-            whole.push_back(group.only);
+// What a group becomes; the neutral element where nothing is left of it.
+Ref Conditions::Joining::finish(Group const& group) {
+    if (group.only != never) return group.only;
+    tests_.clear();
+    others_.clear();
+    for (std::uint32_t m = group.first; m != none; m = members_[m].next) {
+        Ref const ref = members_[m].ref;
+        if (term(ref).kind == Kind::test) {
+            tests_.push_back(ref);
             continue;
         }
-        if (group.only != never) group.tests.push_back(group.only);
-        members.clear();
-        if (!group.tests.empty()) {
-            Ref const test = united(group.tests);
-            if (test == absorbing(kind_) && !divides_) return test;
-            if (test == absorbing(kind_)) {
-                decided_ = true;
-                break;
-            }
-            if (test != neutral(kind_)) members.push_back(test);
-        }
-        if (group.others.size() > 1) factor(group.others);
-        members.insert(members.end(), group.others.begin(), group.others.end());
-        if (!members.empty()) whole.push_back(c_.made(kind_, members, true));
+        auto const last = std::prev(others_.end(), std::min<std::ptrdiff_t>(8, std::ssize(others_)));
+        if (std::find(last, others_.end(), ref) == others_.end()) others_.push_back(ref);
     }
-    if (decided_) whole.push_back(absorbing(kind_));
+    Ref const test = tests_.empty() ? neutral(kind_) : united(tests_);
+    if (test == absorbing(kind_)) return test;
+    if (others_.size() > 1) factor(others_);
+    if (test != neutral(kind_)) others_.insert(others_.begin(), test);
+    return others_.empty() ? neutral(kind_) : c_.made(kind_, others_, true);
+}
+
+Ref Conditions::Joining::finish() {
+    List<Ref> whole;
+    whole.reserve(groups_.size() + 1);
+    for (Group const& group : groups_) {
+        Ref const ref = finish(group);
+        if (ref == absorbing(kind_) && !divides_) return ref;
+        if (ref != neutral(kind_)) whole.push_back(ref);
+        decided_ = decided_ || ref == absorbing(kind_);
+        if (ref == absorbing(kind_)) break;
+    }
+    if (decided_ && (whole.empty() || whole.back() != absorbing(kind_)))
+        whole.push_back(absorbing(kind_));
     if (whole.empty()) return neutral(kind_);
     return c_.made(kind_, whole, false);
 }
 
-Ref Conditions::join(Kind kind, List<Ref> const& operands) {
+Ref Conditions::join(Kind kind, std::span<Ref const> operands) {
     if (operands.size() == 1) return operands[0];
     if (operands.empty()) return neutral(kind);
     Joining joining(*this, kind, operands.size());
@@ -476,7 +499,7 @@ void Conditions::split_first(Ref ref, std::uint32_t key, List<Piece>& pieces) {
         if (whole == neutral(term.kind))
             whole = others;
         else if (whole != absorbing(term.kind))
-            whole = others == neutral(term.kind) ? whole : made(term.kind, {whole, others}, false);
+            whole = others == neutral(term.kind) ? whole : made(term.kind, std::array{whole, others}, false);
         spend(1);
         append(pieces, {piece.low, piece.high, whole});
     }

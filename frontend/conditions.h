@@ -8,6 +8,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <utility>
 
 #include "bpf/diagnostic.h"
 #include "frontend/formula.h"
@@ -65,7 +67,7 @@ class Conditions {
     std::uint32_t key(Key const& key);
     // `set` is in order, without overlaps.
     Ref test(std::uint32_t key, List<Interval> const& set, Span span);
-    Ref join(Kind kind, List<Ref> const& operands);
+    Ref join(Kind kind, std::span<Ref const> operands);
 
     // The key that is read first, and where in the text that was asked.
     std::uint32_t first(Ref ref) const { return terms_[ref].key; }
@@ -95,19 +97,15 @@ class Conditions {
         std::uint32_t hash = 0;
         Span span{};
     };
-    // Operands of a conjunction or disjunction that begin with the same key.
-    struct Group {
-        std::uint32_t key;
-        Ref only;  // as long as it is the only one; otherwise `never`, and the lists hold them
-        List<Ref> tests, others;
-        std::uint32_t needs;  // packets that are shorter do not end the evaluation here
-        bool divides;
-    };
     class Joining;
 
     Ref intern(Term term, Ref const* operands, std::size_t count, Interval const* set);
     bool equal(Term const& one, Term const& other) const;
     void grow();
+    // Of the operands or intervals.
+    std::pair<std::uint32_t, std::uint32_t> range(Ref ref) const {
+        return {terms_[ref].begin, terms_[ref].end};
+    }
     List<Interval> set_of(Ref ref) const {
         Term const& term = terms_[ref];
         return {intervals_.begin() + term.begin, intervals_.begin() + term.end};
@@ -119,7 +117,7 @@ class Conditions {
     void split_test(Ref ref, List<Piece>& pieces) const;
     void split_join(Ref ref, std::uint32_t key, bool deep, List<Piece>& pieces);
     void split_first(Ref ref, std::uint32_t key, List<Piece>& pieces);
-    Ref made(Kind kind, List<Ref> const& operands, bool same_key);
+    Ref made(Kind kind, std::span<Ref const> operands, bool same_key);
 
     List<Key> keys_;
     List<Term> terms_;

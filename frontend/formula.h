@@ -7,11 +7,11 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "bpf/cbpf.h"
 #include "bpf/diagnostic.h"
 #include "frontend/layers.h"
+#include "frontend/list.h"
 
 namespace tamis::frontend {
 
@@ -86,11 +86,11 @@ struct Formula {
         Span span;            // the text it came from
     };
 
-    std::vector<Node> nodes;
-    std::vector<Test> tests;
-    std::vector<Relation> relations;
-    std::vector<Assignment> assignments;
-    std::vector<Step> steps;
+    List<Node> nodes;
+    List<Test> tests;
+    List<Relation> relations;
+    List<Assignment> assignments;
+    List<Step> steps;
     std::uint8_t variables = 0;  // how many; the last words of the memory hold them
 
     // The trees that are added from here on can become operands of one node.

@@ -91,7 +91,7 @@ class Headers : private Part {
 
     Layers& at() { return c_.at; }
     bool variable(std::uint8_t& variable) { return Part::variable(word_.span, variable); }
-    void assign(std::uint8_t variable, std::vector<Step> const& steps) {
+    void assign(std::uint8_t variable, List<Step> const& steps) {
         frontend::assign(formula(), variable, steps, span_);
     }
     bool on(TypeRule rule) const { return c_.at.type->rule == rule; }
@@ -250,7 +250,7 @@ void Headers::tunnel_over(std::uint32_t over, std::uint32_t port, std::uint8_t h
     if (operand_ != nullptr)
         test_.is(in_udp(udp_header + vni_in_tunnel, 4), operand_->value << 8, 0xffffff00);
     Offset const network = at().payload + at().network;
-    std::vector<Step> begin{number(network.value + udp_header + (ip4 ? 0 : fixed))};
+    List<Step> begin{number(network.value + udp_header + (ip4 ? 0 : fixed))};
     auto const then = [&](std::initializer_list<Step> steps) {
         for (Step const& step : steps) begin.push_back(step);
     };

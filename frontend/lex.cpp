@@ -9,6 +9,7 @@
 
 #include "bpf/bytes.h"
 #include "frontend/compile.h"
+#include "frontend/list.h"
 
 namespace tamis::frontend {
 namespace {
@@ -85,7 +86,7 @@ class Lexer {
     std::string_view text_;
     std::size_t at_ = 0;
     std::vector<Token> tokens_;
-    std::vector<Open> open_;
+    List<Open> open_;
     unsigned nesting_ = 0;   // open parentheses and brackets, and the prefixes before them
     unsigned prefixes_ = 0;  // `not`s and minuses since the last other token
     Diagnostic error_;

@@ -53,14 +53,14 @@ class Blocks {
 #if defined(__SANITIZE_ADDRESS__) || defined(TAMIS_SANITIZE)
     static constexpr std::size_t kinds = 0;  // the sanitizer is to see every use after the end
 #else
-    static constexpr std::size_t kinds = 7;  // 32 bytes to 2 KiB
+    static constexpr std::size_t kinds = 8;  // 64 bytes to 8 KiB
 #endif
-    static constexpr std::size_t smallest = 32, most = 64;
+    static constexpr std::size_t smallest = 64, most = 64;
     static constexpr std::size_t kind_of(std::size_t bytes) {
         return bytes <= smallest ? 0
                                  : static_cast<std::size_t>(std::bit_width((bytes - 1) / smallest));
     }
-    std::array<Kind, 7> free_{};
+    std::array<Kind, 8> free_{};
 };
 
 template <class T>

@@ -84,7 +84,7 @@ class Lowering {
     }
 
     Formula const& formula_;
-    std::vector<Formula::Node> const& nodes_;
+    List<Formula::Node> const& nodes_;
     std::uint32_t accept_;
     Span whole_;
     std::uint32_t yes_, no_;

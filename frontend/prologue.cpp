@@ -33,7 +33,7 @@ class Prologue {
 
   private:
     bool reads(std::uint8_t variable) const;
-    void set(Offset const& offset, std::vector<Step> const& steps) {
+    void set(Offset const& offset, List<Step> const& steps) {
         assign(formula_, offset.variable, steps, whole_);
     }
     void has(Field const& field, std::uint32_t bits, bool wanted = true) {

@@ -136,7 +136,7 @@ class Relations : private Part {
     }
     std::uint32_t written() const { return static_cast<std::uint32_t>(steps_.size()); }
 
-    std::vector<Step>& steps_;
+    List<Step>& steps_;
     std::vector<Operand> operands_;
     std::vector<Guard> guards_;
 };
@@ -386,7 +386,7 @@ bool Relations::run(ast::Node const& node, ast::Relation const& relation) {
     if (!arithmetic(relation.right)) return false;
 
     // The guards come first, with steps of their own.
-    std::vector<Step> const compared(steps_.begin() + begin, steps_.end());
+    List<Step> const compared(steps_.begin() + begin, steps_.end());
     steps_.resize(begin);
     std::size_t const mark = formula().mark();
     Primitives guards = tests(node.span);

@@ -1,7 +1,6 @@
 // The words that arithmetic of a formula is written in.
 #pragma once
 
-#include <vector>
 
 #include "frontend/formula.h"
 
@@ -14,7 +13,7 @@ inline Step value_of(std::uint8_t variable) {
     return read({.base = Base::variable, .at = {0, variable}});
 }
 
-inline void assign(Formula& formula, std::uint8_t variable, std::vector<Step> const& steps,
+inline void assign(Formula& formula, std::uint8_t variable, List<Step> const& steps,
                    Span span) {
     auto const begin = static_cast<std::uint32_t>(formula.steps.size());
     formula.steps.insert(formula.steps.end(), steps.begin(), steps.end());

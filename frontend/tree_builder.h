@@ -64,13 +64,13 @@ class TreeBuilder {
 
     std::vector<Token> const& tokens_;
     ast::Tree tree_;
-    std::vector<ast::NodeId> values_;
-    std::vector<ast::Link> links_;
-    std::vector<Frame> frames_;
-    std::vector<Span> operands_;  // of arithmetic
-    std::vector<Operator> operators_;
-    std::vector<std::size_t> ariths_;  // where each open arithmetic begins in operators_
-    std::vector<Load> loads_;
+    List<ast::NodeId> values_;
+    List<ast::Link> links_;
+    List<Frame> frames_;
+    List<Span> operands_;  // of arithmetic
+    List<Operator> operators_;
+    List<std::size_t> ariths_;  // where each open arithmetic begins in operators_
+    List<Load> loads_;
     Kind compare_ = Kind::eq;
     std::uint32_t left_ = 0, right_ = 0;  // where the sides of the relation begin
 };
