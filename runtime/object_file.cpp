@@ -180,6 +180,8 @@ bool is_lockdown() {
 void note_what_is_missing(Diagnostic& out, ProgramPlan const& program, int error) {
     SectionRow const& row = *program.place.row;
     if (std::string const why = missing(row); !why.empty()) add_note(out, why);
+    if (error == EAGAIN)  // libbpf asks five times
+        add_note(out, "signals interrupted the kernel, each time that it was asked");
     if (error != EPERM && error != EACCES) return;
     if (geteuid() != 0)
         add_note(out, "this needs CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN by the program's type");

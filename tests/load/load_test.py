@@ -440,6 +440,28 @@ program argument (tracing)
         self.assertIn("unknown program type 'tea'", done.stderr)
 
 
+class Interrupted(unittest.TestCase):
+    """The kernel gives up checking a program when a signal comes: EAGAIN."""
+
+    def load(self, times):
+        if os.environ.get("TAMIS_SANITIZED", "none") != "none":
+            self.skipTest("sanitizers want to come first")
+        env = {**os.environ, "LD_PRELOAD": f"{OBJECTS}/again.so", "AGAIN": str(times)}
+        return subprocess.run([TAMIS, "load", "--no-attach", object_file("xdp")], env=env, capture_output=True,
+                              text=True, timeout=60)
+
+    def test_it_is_tried_again(self):
+        done = self.load(4)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"^loaded pass id \d+\n$")
+
+    def test_but_not_for_ever(self):
+        done = self.load(1000)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("cannot load program 'pass' (xdp): Resource temporarily unavailable\n"
+                      "note: signals interrupted the kernel, each time that it was asked\n", done.stderr)
+
+
 class Lifetime(unittest.TestCase):
     def test_kill_leaves_nothing(self):
         with Running("-i", "v0", object_file("device")) as running:
