@@ -93,7 +93,7 @@ void show_context(FeatureOptions const& o, std::uint32_t type) {
         runtime::ProgramKind const kind = runtime::some_kind(context);
         std::string const where = sections_with(context);
         for (runtime::ContextField const& field : context.fields) {
-            auto const since = std::max(field.since, runtime::program_type(type).since);
+            auto const since = context.since(field);
             std::string const name = fmt::format("{}->{}", context.type, field.name);
             // Of an array, its first element.
             std::uint32_t const size = field.size > 8 ? 4 : field.size;

@@ -193,7 +193,7 @@ std::optional<Release> since(Context const* context, std::uint32_t type,
     ContextField const* field = find_field(*context, access.offset, access.size);
     if (!field || !(access.write ? context->writes(*field) : context->reads(*field)))
         return std::nullopt;
-    return std::max(field->since, program_type(type).since);
+    return context->since(*field);
 }
 
 }  // namespace

@@ -240,7 +240,7 @@ constexpr Context context_rows[] = {
     {BPF_PROG_TYPE_CGROUP_SOCK_ADDR, at(BPF_CGROUP_UDP6_SENDMSG), "bpf_sock_addr", sock_addr,
      "user_ip4 msg_src_ip4", "user_ip6 user_port msg_src_ip6"},
     {BPF_PROG_TYPE_CGROUP_SOCK_ADDR, unix_addresses, "bpf_sock_addr", sock_addr,
-     "user_ip4 user_ip6 msg_src_ip4 msg_src_ip6", "user_port"},
+     "user_ip4 user_ip6 msg_src_ip4 msg_src_ip6", "user_port", {6, 7}},
     {BPF_PROG_TYPE_SOCK_OPS, every, "bpf_sock_ops", sock_ops, "", "args sk_txhash"},
     {BPF_PROG_TYPE_SK_MSG, every, "sk_msg_md", msg, "", ""},
     {BPF_PROG_TYPE_SK_REUSEPORT, every, "sk_reuseport_md", reuseport, "", ""},
@@ -302,6 +302,9 @@ bool is_for(Row const& row, std::uint32_t program_type, std::uint32_t attach_typ
 
 }  // namespace
 
+Release Context::since(ContextField const& field) const {
+    return std::max({field.since, runtime::program_type(program_type).since, newer});
+}
 bool Context::reads(ContextField const& field) const { return !lists(hidden, field.name); }
 bool Context::writes(ContextField const& field) const { return lists(writable, field.name); }
 

@@ -44,6 +44,9 @@ struct Context {
     // Names of fields, with blanks between.
     std::string_view hidden;    // that cannot be read
     std::string_view writable;  // that can be written
+    Release newer = {};  // the first kernel with these attach types, where later than the type's
+    // The first kernel in which programs of this kind see the field.
+    Release since(ContextField const& field) const;
     bool reads(ContextField const& field) const;
     bool writes(ContextField const& field) const;
 };

@@ -21,7 +21,7 @@ ROOMS = {
 LIBRARIES = [
     (r"boost/", r"frontend/grammar\.cpp"),
     (r"(libelf|gelf)\.h", r"(backend/elf_file\.cpp|runtime/elf_(object|sections)\.(cpp|h)|tests/backend/.*)"),
-    (r"bpf/btf\.h", r"(backend/btf\.cpp|tests/backend/.*|runtime/.*|verify/.*)"),
+    (r"bpf/btf\.h", r"(backend/btf\.cpp|tests/(backend|runtime)/.*|runtime/.*|verify/.*)"),
     (r"bpf/", r"(runtime/.*|verify/.*|tests/.*|fuzz/.*)"),
     (r"cap-ng\.h", r"runtime/privilege\.cpp"),
     (r"pcap", r"(tests|bench)/.*"),

@@ -3,14 +3,17 @@
 #include "runtime/program_types.h"
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
+#include <bpf/btf.h>
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include "runtime/helpers.h"
 #include "runtime/kernel_features.h"
+#include "runtime/kernel_functions.h"
 #include "runtime/sections.h"
 #include "tests/support/kernel_gate.h"
 
@@ -80,7 +83,7 @@ TEST(ProgramTypes, ContextsAreThoseOfTheTable) {
             Support const write = may_write(kind, field.offset, size);
             if (read == Support::unknown) continue;
             ++tried;
-            bool const here = is_here(field.since);
+            bool const here = is_here(context->since(field));
             EXPECT_EQ(read == Support::yes, here && context->reads(field));
             EXPECT_EQ(write == Support::yes, here && context->writes(field));
         }
@@ -129,6 +132,31 @@ TEST(ProgramTypes, TableHoldsTogether) {
     EXPECT_EQ(helper_since(130), (Release{5, 8}));  // ringbuf_output
     EXPECT_EQ(helper_since(211), (Release{6, 2}));
     EXPECT_EQ(helper_since(9999), std::nullopt);
+}
+
+// What the kernel has is no newer than it is, and newer kernels say which functions can be called.
+TEST(ProgramTypes, KernelFunctionsAreThoseOfTheTable) {
+    TAMIS_NEED_KERNEL("the kernel's BTF", access("/sys/kernel/btf/vmlinux", R_OK) == 0);
+    std::unique_ptr<btf, decltype(&btf__free)> const types(btf__load_vmlinux_btf(), btf__free);
+    ASSERT_TRUE(types);
+    constexpr Release newest{6, 18};  // that the table knows
+    std::size_t known = 0;
+    for (std::uint32_t id = 1; id < btf__type_cnt(types.get()); ++id) {
+        btf_type const* type = btf__type_by_id(types.get(), id);
+        std::string_view const name = btf__name_by_offset(types.get(), type->name_off);
+        if (btf_is_func(type) && kernel_function_since(name)) {
+            EXPECT_LE(*kernel_function_since(name), running_kernel()) << name;
+            ++known;
+        }
+        if (!btf_is_decl_tag(type) || name != "bpf_kfunc" || running_kernel() > newest) continue;
+        btf_type const* function = btf__type_by_id(types.get(), type->type);
+        std::string_view const callable = btf__name_by_offset(types.get(), function->name_off);
+        bool const is_for_tests = callable.starts_with("bpf_kfunc_call_") ||
+                                  callable.starts_with("bpf_modify_return_test") ||
+                                  callable == "bpf_fentry_test1";
+        EXPECT_TRUE(is_for_tests || kernel_function_since(callable)) << callable;
+    }
+    EXPECT_GE(known, 15);  // 6.1 has 18
 }
 
 }  // namespace
