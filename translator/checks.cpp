@@ -15,7 +15,7 @@ class Checks : Pass {
 
     void run() {
         find_checks();
-        find_slow();
+        find_slow(subject_, known_);
         find_pointer();
     }
 
@@ -40,8 +40,8 @@ class Checks : Pass {
             auto const after = checked_after(pc, checks);
             // A function without a context has nothing to call with.
             f.enters_slow =
-                has_context(hook_) && (!after || (checks && !hook_.linear && !shape_.linear) ||
-                                       is_far_index(insns_[pc], f));
+                has_context(hook_) && (!after || (!only_pointers(hook_, shape_) &&
+                                                  (checks || is_far_index(insns_[pc], f))));
             if (!after) continue;
             f.after = *after;
             for_each_next(pc, [&](std::size_t next) {
@@ -72,7 +72,7 @@ class Checks : Pass {
         Checked checked = f.before;
         if (is_constant_load(insn)) {
             if (end_of(insn) > max_reach)
-                return reaches_far(insn, hook_) ? std::optional(checked) : std::nullopt;
+                return only_pointers(hook_, shape_) ? std::optional(checked) : std::nullopt;
             checks = end_of(insn) > checked.bytes;
             if (checks) {
                 checked.bytes = f.needed;
@@ -105,17 +105,6 @@ class Checks : Pass {
     // Its offset may be anything, so it may lie where only a call reaches.
     static bool is_far_index(Insn const& insn, Facts const& f) {
         return kind_of(insn) == Kind::load_ind && !keeps_pointer(insn, f);
-    }
-
-    void find_slow() {
-        for (std::size_t pc = 0; pc < insns_.size(); ++pc) {
-            Facts& f = facts_[pc];
-            f.slow |= f.fast && f.enters_slow;
-            if (!f.slow) continue;
-            for_each_next(pc, [&](std::size_t next) {
-                if (accepts(next)) facts_[next].slow = true;
-            });
-        }
     }
 
     // ---- X as a pointer, where no call loads from an index.  A register less: without calls that

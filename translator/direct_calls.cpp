@@ -52,10 +52,13 @@ class CalledLoad {
         b_.mov32(Reg::r2, as_imm(k_));
         if (!indexed_) return;
         b_.alu32(Alu::add, Reg::r2, regs_.x);
-        // Its helper takes no larger one: the verifier would want to be told, and the kernel says
-        // no.
-        if (plan_.hook.context == "xdp_md" && std::uint64_t{plan_.facts[pc_].most_x} + k_ > 0xffff)
-            b_.jump(Cond::gt, Reg::r2, 0xffff, reject());
+        // XDP's helper takes no larger one: the verifier would want to be told, and the kernel says
+        // no.  Where calls stand in for pointers, they reach no further.
+        bool const as_pointers = only_pointers(plan_.hook, plan_.shape);
+        if (plan_.hook.context != "xdp_md" && !as_pointers) return;
+        std::int32_t const last = as_imm(max_pointer_reach) - (as_pointers ? width_ : 0);
+        if (std::uint64_t{plan_.facts[pc_].most_x} + k_ > static_cast<std::uint32_t>(last))
+            b_.jump(Cond::gt, Reg::r2, last, reject());
     }
 
     Plan::Label reject() const { return plan_.reject(true); }

@@ -97,6 +97,7 @@ class DirectForm {
         Builder::Label const taken = target(to), fallen = target(past);
         std::optional<Cond> const inverted = inverse(cond);
         if (taken == fallen) return go(taken);
+        if (slow_ && facts_[pc].slow_way) return go(*facts_[pc].slow_way ? taken : fallen);
         if (taken == next_ && inverted) {
             b_.jump32(*inverted, regs_.a, operand, fallen);
             fall();

@@ -198,10 +198,11 @@ bool Plan::wants_data() const {
                 if (!keeps_pointer(insn, f)) return true;
                 return !x_is_pointer && !has_start && lost && f.before.indexed == Checked::unknown;
             case Kind::load_abs:
-            case Kind::load_msh:
-                return reads_packet(insn) && lost &&
-                       (!has_start ||
-                        f.before.bytes >= std::uint64_t{insn.k} + cbpf::find(insn.code)->arg);
+            case Kind::load_msh: {
+                std::uint64_t const end = std::uint64_t{insn.k} + cbpf::find(insn.code)->arg;
+                return reads_packet(insn) &&
+                       (end > max_reach || (lost && (!has_start || f.before.bytes >= end)));
+            }
             case Kind::load_imm:
             case Kind::load_mem:
             case Kind::store:
@@ -228,11 +229,7 @@ Plan::Label Plan::target(std::size_t pc, bool slow) const {
 }
 
 Plan::Label Plan::failure(std::size_t pc) const {
-    return hook.linear || shape.linear ? ends.reject : at(pc, true);
-}
-
-Plan::Label Plan::beyond_pointers(std::size_t pc) const {
-    return has_context(hook) ? at(pc, true) : ends.reject;
+    return only_pointers(hook, shape) ? ends.reject : at(pc, true);
 }
 
 bool Plan::emitted(std::size_t pc, bool slow) const {

@@ -68,8 +68,6 @@ class Plan {
     Label target(std::size_t pc, bool slow) const;
     Label reject(bool slow) const { return slow ? ends.reject_after_call : ends.reject; }
     Label failure(std::size_t pc) const;
-    // Where only a call can read, or nothing.
-    Label beyond_pointers(std::size_t pc) const;
     // The instruction has code of its own in that version.
     bool emitted(std::size_t pc, bool slow) const;
 

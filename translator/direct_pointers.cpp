@@ -35,10 +35,10 @@ class PointerLoad {
         bool const indexed = cbpf::find(insn.code)->kind == Kind::load_ind;
         if (!indexed && std::uint64_t{k_} + size_ <= max_reach) {
             constant();
-        } else if (!indexed && reaches_far(insn, plan_.hook)) {
+        } else if (!indexed && only_pointers(plan_.hook, plan_.shape)) {
             far_constant();
         } else if (!indexed || plan_.shape.no_perfmon) {
-            b_.jump(plan_.beyond_pointers(pc_));
+            b_.jump(has_context(plan_.hook) ? plan_.at(pc_, true) : plan_.failure(pc_));
             return false;
         } else if (keeps_pointer(insn, plan_.facts[pc_])) {
             by_index();
@@ -74,7 +74,7 @@ class PointerLoad {
             read(regs_.checked, as_imm(k_) - end);
     }
 
-    // Beyond what the offset field of a load holds, where no call does it.
+    // Beyond what the offset field of a load holds.
     void far_constant() {
         b_.mov(regs_.scratch, regs_.data);
         advance(regs_.scratch, as_imm(k_ + size_));
@@ -111,7 +111,7 @@ class PointerLoad {
         // limit.
         b_.mov32(p, as_imm(k_)).alu32(Alu::add, p, regs_.x);
         // A range that the verifier can carry through the addition below.
-        b_.jump(Cond::gt, p, as_imm(max_pointer_reach) - width, plan_.beyond_pointers(pc_));
+        b_.jump(Cond::gt, p, as_imm(max_pointer_reach) - width, plan_.failure(pc_));
         b_.alu(Alu::add, p, regs_.data);
         advance(p, width);
         read(p, -width);

@@ -53,15 +53,14 @@ bool keeps_pointer(Insn const& insn, Facts const& facts) {
            facts.most_x + end_of(insn) <= max_pointer_reach;
 }
 
-bool reaches_far(Insn const& insn, HookRow const& hook) {
-    return !has_context(hook) && hook.access == Access::pointer &&
-           end_of(insn) <= max_pointer_reach;
+bool only_pointers(HookRow const& hook, Shape const& shape) {
+    return hook.access == Access::pointer && (hook.linear || shape.linear);
 }
 
-bool always_fails(HookRow const& hook, std::uint32_t k) {
+bool always_fails(HookRow const& hook, Shape const& shape, Insn const& insn) {
+    if (only_pointers(hook, shape)) return end_of(insn) > max_pointer_reach;
     // bpf_xdp_load_bytes ends at 65,535; a direct form knows no headers to count from.
-    if (hook.access == Access::ld_abs) return false;
-    return k > (hook.context == "xdp_md" ? 0xffff : 0x7fffffff);
+    return insn.k > (hook.context == "xdp_md" ? 0xffff : 0x7fffffff);
 }
 
 Knowledge find_facts(cbpf::Program const& program, HookRow const& hook, Shape const& shape) {

@@ -47,6 +47,8 @@ struct Facts {
     bool fast = false;           // the fast version gets here,
     bool slow = false;           // or the slow one does, coming from the fast one's failures
     bool enters_slow = false;    // the fast version goes on in the slow one from here
+    // In the slow version the branch is always taken, or never.
+    std::optional<bool> slow_way{};
 };
 
 // Bits of Facts::live.
@@ -68,12 +70,13 @@ inline constexpr std::uint32_t max_reach = 0x7fff, max_pointer_reach = 0xffff;
 // An indexed load whose X is known to be small: a pointer data + X can be checked once and kept.
 bool keeps_pointer(cbpf::Insn const& insn, Facts const& facts);
 
-// A load from a constant offset beyond `max_reach` that a pointer of its own reaches: of use where
-// no call does it.
-bool reaches_far(cbpf::Insn const& insn, HookRow const& hook);
+// Where only pointers read packet bytes: what lies behind `max_pointer_reach` is missing, as is
+// what lies outside of the linear part.  A call that reads further would be code for packets that
+// nobody sends.
+bool only_pointers(HookRow const& hook, Shape const& shape);
 
 // True where a load from this constant offset fails at the hook, whatever the packet.
-bool always_fails(HookRow const& hook, std::uint32_t k);
+bool always_fails(HookRow const& hook, Shape const& shape, cbpf::Insn const& insn);
 
 // How A changes when bytes are swapped: the constant to compare or combine it with.
 std::uint32_t in_order(Order order, std::uint32_t k);
@@ -100,6 +103,7 @@ void find_needs(Subject const& subject, Knowledge& known);      // needs.cpp
 void find_live(Subject const& subject, Knowledge& known);       // needs.cpp
 void find_orders(Subject const& subject, Knowledge& known);     // orders.cpp
 void find_checks(Subject const& subject, Knowledge& known);     // checks.cpp
+void find_slow(Subject const& subject, Knowledge& known);       // slow_version.cpp
 
 // Runs all passes.
 Knowledge find_facts(cbpf::Program const& program, HookRow const& hook, Shape const& shape);

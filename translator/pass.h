@@ -9,7 +9,8 @@ namespace tamis::translator {
 class Pass {
   public:
     Pass(Subject const& subject, Knowledge& known)
-        : insns_(subject.program.insns),
+        : subject_(subject),
+          insns_(subject.program.insns),
           hook_(subject.hook),
           shape_(subject.shape),
           known_(known),
@@ -34,7 +35,8 @@ class Pass {
     void for_each_next(std::size_t pc, Visit const& visit) const {
         Insn const& insn = insns_[pc];
         Kind const kind = kind_of(insn);
-        if (kind == Kind::ret || (is_constant_load(insn) && always_fails(hook_, insn.k))) return;
+        if (kind == Kind::ret || (is_constant_load(insn) && always_fails(hook_, shape_, insn)))
+            return;
         if (kind != Kind::jump && kind != Kind::branch) return visit(pc + 1);
         auto const [taken, fallen] = cbpf::targets(insn, pc, kind);
         visit(taken);
@@ -50,6 +52,7 @@ class Pass {
         return reads(insns_[pc], hook_) & ~(known ? state_a : 0);
     }
 
+    Subject const& subject_;
     std::vector<Insn> const& insns_;
     HookRow const& hook_;
     Shape const& shape_;

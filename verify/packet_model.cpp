@@ -12,8 +12,9 @@ using cbpf::Anc;
 using runtime::Rules;
 
 constexpr std::uint32_t max_length = 0x7fffffff;
-constexpr std::uint32_t xdp_reach = 0xffff;   // bpf_xdp_load_bytes, MAX_PACKET_OFF
-constexpr std::uint64_t max_header = 0xffff;  // skb header offsets have 16 bits
+constexpr std::uint32_t xdp_reach = 0xffff;      // bpf_xdp_load_bytes: no larger offset
+constexpr std::uint32_t pointer_reach = 0xffff;  // MAX_PACKET_OFF: no byte behind it
+constexpr std::uint64_t max_header = 0xffff;     // skb header offsets have 16 bits
 
 constexpr std::string_view length_name = "len", captured_name = "captured", linear_name = "linear";
 constexpr std::string_view network_name = "network", network_known = "has network";
@@ -66,7 +67,8 @@ PacketModel::PacketModel(Terms& terms, Rules rules, HookRow const* hook)
     : t_(terms),
       rules_(rules),
       xdp_(hook && hook->context == "xdp_md"),
-      direct_(hook && hook->access != Access::ld_abs) {
+      direct_(hook && hook->access != Access::ld_abs),
+      pointers_(hook && hook->linear && hook->access == Access::pointer) {
     // 31 bits: an skb's length is an unsigned int that the kernel keeps below 2^31.
     auto const length = [&](std::string_view name) { return t_.zext(t_.variable(name, 31), 32); };
     length_ = length(length_name);
@@ -123,7 +125,9 @@ PacketModel::Load PacketModel::kernel_load(Term offset, unsigned size) {
     Term const wide = t_.zext(offset, 64);
     Term good = inside(wide, size, captured_);
     if (direct_) {
-        std::uint32_t const reach = xdp_ ? xdp_reach : 0x7fffffff;
+        std::uint32_t const reach = pointers_ ? pointer_reach - size
+                                    : xdp_    ? xdp_reach
+                                              : 0x7fffffff;
         good = t_.and_(good, t_.ule(offset, t_.constant(reach, 32)));
         return {good, big_endian(offset, size)};
     }

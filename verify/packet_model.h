@@ -34,7 +34,8 @@ class PacketModel {
     // hook, if one is given, says what is known of it:
     //   direct forms: there are no headers to count from;
     //   XDP: it comes from a device, and nothing reaches an offset above 65,535
-    //   (bpf_xdp_load_bytes); it is linear but at xdp-frags.
+    //   (bpf_xdp_load_bytes);
+    //   linear ones: pointers reach all of it, but no byte from 65,535 on (MAX_PACKET_OFF).
     PacketModel(Terms& terms, runtime::Rules rules, HookRow const* hook = nullptr);
 
     // What every packet has in common.
@@ -62,6 +63,7 @@ class PacketModel {
     Term ancillary(cbpf::Anc number);
     // Whether the packet belongs to a device; without one the kernel has no index and no type.
     Term has_device();
+    bool needs_device() const { return xdp_; }
 
     // The packet that a model of the solver stands for.
     ConcretePacket packet(Model const& model) const;
@@ -78,7 +80,7 @@ class PacketModel {
 
     Terms& t_;
     runtime::Rules rules_;
-    bool xdp_, direct_;
+    bool xdp_, direct_, pointers_;
     Term length_, captured_, linear_, assumptions_;
 };
 

@@ -59,6 +59,7 @@ translator::Options options_for(HookRow const& hook) {
     options.hook = hook.hook;
     options.match = {find_action(hook, hook.match), 0};
     options.no_match = {find_action(hook, hook.no_match), 0};
+    options.shape.vlan_offload = translator::VlanOffload::metadata;
     return options;
 }
 
@@ -83,6 +84,21 @@ bool same(cbpf::Program const& a, cbpf::Program const& b) {
                       });
 }
 
+void add(std::vector<Subject>& out, test::CorpusFilter const& filter,
+         cbpf::Program const& program) {
+    if (program.insns.size() > 150) return;
+    Subject subject{filter, program, std::nullopt};
+    for (HookRow const& hook : hooks()) subject.translated.push_back(translate(program, hook));
+    if (!filter.assembly) {
+        auto const formula = frontend::formula(filter.text, filter.options);
+        if (formula) subject.formula = *formula;
+        subject.unoptimised = compile(filter, false).value_or(cbpf::Program{});
+        subject.optimised = compile(filter, true).value_or(cbpf::Program{});
+    }
+    out.push_back(std::move(subject));
+}
+
+// As each filter is, and as it is for packets whose VLAN tag lies beside them.
 std::vector<Subject> subjects() {
     auto const corpus = test::corpus(TAMIS_SOURCE_ROOT);
     if (!corpus) {
@@ -92,16 +108,12 @@ std::vector<Subject> subjects() {
     std::vector<Subject> out;
     for (test::CorpusFilter const& filter : *corpus) {
         auto const program = test::program_of(filter);
-        if (!program || program->insns.size() > 150) continue;
-        Subject subject{filter, *program, std::nullopt};
-        for (HookRow const& hook : hooks()) subject.translated.push_back(translate(*program, hook));
-        if (!filter.assembly) {
-            auto const formula = frontend::formula(filter.text, filter.options);
-            if (formula) subject.formula = *formula;
-            subject.unoptimised = compile(filter, false).value_or(cbpf::Program{});
-            subject.optimised = compile(filter, true).value_or(cbpf::Program{});
-        }
-        out.push_back(std::move(subject));
+        if (program) add(out, filter, *program);
+        if (filter.assembly) continue;
+        test::CorpusFilter live = filter;
+        live.options.context = frontend::Context::live;
+        auto const other = test::program_of(live);
+        if (other && !(program && same(*program, *other))) add(out, live, *other);
     }
     // The quickest to prove come first.
     std::stable_sort(out.begin(), out.end(), [](Subject const& a, Subject const& b) {
