@@ -65,16 +65,30 @@ std::string hex_dump(std::vector<std::uint8_t> const& bytes) {
     return text;
 }
 
+std::string dead_text(std::string const& subject, Proof const& proof) {
+    std::string text = fmt::format(
+        "{}: refuted; this does not hold: some packet reaches every block of the program\n",
+        subject);
+    for (verify::DeadBlock const& block : proof.dead)
+        text += block.classic == ebpf::Origin::none
+                    ? fmt::format("  none reaches instruction {}, an end\n", block.insn)
+                    : fmt::format(
+                          "  none reaches instruction {}, but some reach classic instruction {} "
+                          "that it stands for\n",
+                          block.insn, block.classic);
+    return text;
+}
+
 std::string text_of(std::string const& subject, std::string const& sizes, Proof const& proof,
                     double took) {
     switch (proof.outcome) {
         case Outcome::proved: {
             std::string text = fmt::format("{}: proved: {}, {:.0f} ms\n", subject, sizes, took);
-            if (!proof.dead.empty())
+            if (!proof.idle.empty())
                 text += fmt::format(
-                    "  {} blocks are never reached, the first at instruction "
-                    "{}\n",
-                    proof.dead.size(), proof.dead[0].insn);
+                    "  no packet reaches {} blocks, as in the classic program; the first is at "
+                    "instruction {}\n",
+                    proof.idle.size(), proof.idle[0].insn);
             return text;
         }
         case Outcome::undecided:
@@ -82,6 +96,7 @@ std::string text_of(std::string const& subject, std::string const& sizes, Proof 
         case Outcome::refuted:
             break;
     }
+    if (!proof.counterexample) return dead_text(subject, proof);
     verify::Counterexample const& c = *proof.counterexample;
     std::string text = fmt::format("{}: refuted; this does not hold: {}\n", subject, c.broken);
     if (c.insn) text += fmt::format("  at instruction {}\n", *c.insn);
@@ -395,8 +410,11 @@ class Prover {
         out["reason"] = proof.reason.empty() ? Json(nullptr) : Json(proof.reason);
         out["milliseconds"] = took;
         out["terms"] = proof.terms;
-        out["unreached"] = Json::array();
-        for (verify::DeadBlock const& block : proof.dead) out["unreached"].push_back(block.insn);
+        for (auto const& [key, blocks] :
+             {std::pair{"dead", &proof.dead}, {"unreached", &proof.idle}}) {
+            out[key] = Json::array();
+            for (verify::DeadBlock const& block : *blocks) out[key].push_back(block.insn);
+        }
         out["counterexample"] = nullptr;
         if (!proof.counterexample) return out;
         verify::Counterexample const& c = *proof.counterexample;

@@ -282,16 +282,36 @@ class CutProof {
             if (!held.empty()) found.stack[place] = {cell.size, std::move(held)};
         }
         Term const linear = t.zext(s.q.packet.linear(), 64);
-        found.linear = from.linear;
+        found.linear = std::max(from.linear, checked(s, state.guard));
         for (unsigned reg = 0; reg < 10; ++reg) {
             if (state.regs[reg].type != Type::packet) continue;
             Term const end = state.regs[reg].term;
             if (!always(s, state.guard, t.ule(end, linear))) continue;
             if (!found.regs[reg].empty()) found.inside.insert(reg);
-            if (t.is_constant(end)) found.linear = std::max(found.linear, t[end].value);
         }
         auto const [at, fresh] = known_.try_emplace(to, found);
         if (!fresh) meet(at->second, found);
+    }
+
+    // How much of the packet has been checked, whatever pointers are left of that: the largest
+    // number that the linear part was compared with on the way and is no less than.
+    static std::uint64_t checked(Stretch& s, Term guard) {
+        Terms& t = s.q.terms;
+        Term const linear = s.q.packet.linear();
+        auto const is_linear = [&](Term term) {
+            while (t[term].op == Op::zext) term = t[term].a;
+            return term == linear || (t[linear].op == Op::zext && term == t[linear].a);
+        };
+        std::set<std::uint64_t, std::greater<>> candidates;
+        for (Term const part : t.parts({&guard, 1})) {
+            Terms::Node const& node = t[part];
+            if (node.op != Op::ult) continue;
+            if (is_linear(node.a) && t.is_constant(node.b)) candidates.insert(t[node.b].value);
+            if (is_linear(node.b) && t.is_constant(node.a)) candidates.insert(t[node.a].value + 1);
+        }
+        for (std::uint64_t const bytes : candidates)
+            if (always(s, guard, t.ule(t.constant(bytes, 64), t.zext(linear, 64)))) return bytes;
+        return 0;
     }
 
     // What is known on both ways.

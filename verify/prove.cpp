@@ -11,6 +11,7 @@
 #include "verify/symbolic_cbpf.h"
 #include "verify/symbolic_ebpf.h"
 #include "verify/translation_clauses.h"
+#include "verify/unreached.h"
 
 namespace tamis::verify {
 namespace {
@@ -71,45 +72,6 @@ Question::Replay replay(cbpf::Program const& classic, ebpf::Program const& exten
     return out;
 }
 
-// Blocks for which no packet can be found.  One packet shows many blocks to be alive.
-Result<std::vector<DeadBlock>> dead_blocks(Question& q, ebpf::Program const& extended,
-                                           ClassicRun const& classic, ExtendedRun const& run) {
-    std::vector<Term> roots = classic.reached;
-    for (Block const& block : run.blocks) roots.push_back(block.reached);
-    Evaluation evaluation(q.terms, roots);
-    std::vector<bool> alive(run.blocks.size(), false), reached(classic.reached.size(), false);
-    auto const look = [&](Term condition) {
-        ConcretePacket packet;
-        Answer const answer = q.find(condition, &packet);
-        if (answer != Answer::yes) return answer;
-        evaluation.run(q.packet.valuation(packet));
-        for (std::size_t i = 0; i < alive.size(); ++i)
-            if (evaluation[run.blocks[i].reached] != 0) alive[i] = true;
-        for (std::size_t i = 0; i < reached.size(); ++i)
-            if (evaluation[classic.reached[i]] != 0) reached[i] = true;
-        return answer;
-    };
-    std::vector<DeadBlock> dead;
-    for (std::size_t i = run.blocks.size(); i-- > 0;) {
-        // Code that stands for none keeps the books; whether it runs is a matter of the filter.
-        std::uint32_t const insn = run.blocks[i].insn, from = extended.origin[insn].classic;
-        if (alive[i] || from == ebpf::Origin::none) continue;
-        // Reached exactly when the classic instruction is.
-        if (run.blocks[i].reached == classic.reached[from]) continue;
-        Answer const answer = look(run.blocks[i].reached);
-        if (answer == Answer::yes) continue;
-        if (answer == Answer::no && !reached[from] && look(classic.reached[from]) == Answer::no)
-            continue;  // the classic program is dead there, too
-        if (answer == Answer::unknown)
-            return fail({fmt::format("not decided whether instruction {} can be reached", insn),
-                         std::nullopt,
-                         {}});
-        dead.push_back({insn, from});
-    }
-    std::reverse(dead.begin(), dead.end());
-    return dead;
-}
-
 Proof prove(cbpf::Program const& classic, ebpf::Program const& extended, HookRow const& hook,
             translator::Options const* translation, ProveOptions const& options) {
     Question q(Rules::kernel, &hook, options);
@@ -142,9 +104,13 @@ Proof prove(cbpf::Program const& classic, ebpf::Program const& extended, HookRow
     }
     q.limit(options.timeout);
     if (proof.outcome != Outcome::proved || !options.blocks) return proof;
-    auto dead = dead_blocks(q, extended, *one, *other);
-    if (!dead) return undecided(dead.error().message);
-    proof.dead = std::move(*dead);
+    std::vector<ConcretePacket> none;
+    auto unreached = find_unreached(q, classic, extended, *one, *other,
+                                    options.packets ? *options.packets : none);
+    if (!unreached) return undecided(unreached.error().message);
+    if (!unreached->dead.empty()) proof.outcome = Outcome::refuted;
+    proof.dead = std::move(unreached->dead);
+    proof.idle = std::move(unreached->idle);
     return proof;
 }
 
@@ -154,7 +120,9 @@ bool can_prove() { return Solver::available(); }
 
 Proof prove_translation(cbpf::Program const& classic, ebpf::Program const& extended,
                         translator::Options const& translation, ProveOptions const& options) {
-    return prove(classic, extended, row(translation.hook), &translation, options);
+    HookRow hook = row(translation.hook);
+    hook.linear |= translation.shape.linear;  // only packets that are
+    return prove(classic, extended, hook, &translation, options);
 }
 
 Proof prove_filter(cbpf::Program const& classic, ebpf::Program const& extended, HookRow const& hook,

@@ -23,7 +23,7 @@ namespace tamis::verify {
 
 enum class Outcome : std::uint8_t {
     proved,
-    refuted,    // by the counterexample
+    refuted,    // by the counterexample, or by dead code
     undecided,  // for the reason given
 };
 
@@ -38,25 +38,30 @@ struct Counterexample {
     std::vector<std::string> runs{};
 };
 
-// Code that no packet reaches, although one reaches the classic instruction that it stands for.
+// Code that no packet reaches.
 struct DeadBlock {
-    std::uint32_t insn;
-    std::uint32_t classic;
+    std::uint32_t insn;     // its first
+    std::uint32_t classic;  // what it stands for; ebpf::Origin::none: an end of the program
 };
 
 struct Proof {
     Outcome outcome = Outcome::undecided;
     std::string reason{};  // of `undecided`
     std::optional<Counterexample> counterexample{};
-    std::vector<DeadBlock> dead{};  // of a translation
-    std::size_t terms = 0;          // what the question was made of
-    bool by_terms = false;          // already its terms were the same; no solver was asked
-    bool by_cuts = false;           // in stretches, each a question of its own
+    // Of a translation: code that stands for something that packets do get to, and breaks the
+    // proof; and code that is dead because the classic program is dead there, too.
+    std::vector<DeadBlock> dead{}, idle{};
+    std::size_t terms = 0;  // what the question was made of
+    bool by_terms = false;  // already its terms were the same; no solver was asked
+    bool by_cuts = false;   // in stretches, each a question of its own
 };
 
 struct ProveOptions {
     std::chrono::milliseconds timeout{60'000};
-    bool blocks = true;           // look for dead code, too
+    bool blocks = true;  // dead code breaks the proof of a translation
+    // Packets that get to as much of the classic program as was found so far.  What several
+    // translations of one program share needs no solver again.
+    std::vector<ConcretePacket>* packets = nullptr;
     bool simplify = true;         // without: terms as the instructions say them
     std::string* smt2 = nullptr;  // gets the question as SMT-LIB 2: unsat means proved
 };

@@ -1,4 +1,8 @@
 // The solver: z3 (z3-prover's C++ interface, Debian's libz3-dev).
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
 #include <z3++.h>
 
 #include "verify/solver.h"
@@ -17,6 +21,33 @@ z3::tactic strategy(z3::context& context) {
            z3::tactic(context, "simplify") & z3::tactic(context, "bit-blast") &
            z3::tactic(context, "sat");
 }
+
+// Interrupts the solver when time is up.  Its own timer (of 4.8.12) sometimes keeps an answer back
+// until then.
+class Deadline {
+  public:
+    Deadline(z3::context& context, std::chrono::milliseconds time)
+        : thread_([this, &context, time] {
+              std::unique_lock lock(mutex_);
+              if (!over_.wait_for(lock, time, [this] { return answered_; })) context.interrupt();
+          }) {}
+    Deadline(Deadline const&) = delete;
+    Deadline& operator=(Deadline const&) = delete;
+    ~Deadline() {
+        {
+            std::lock_guard const lock(mutex_);
+            answered_ = true;
+        }
+        over_.notify_one();
+        thread_.join();
+    }
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable over_;
+    bool answered_ = false;
+    std::thread thread_;
+};
 
 }  // namespace
 
@@ -132,10 +163,8 @@ struct Solver::State {
         std::vector<Term> const parts = terms.parts(assertions);
         make(parts);
         z3::solver solver = strategy(context).mk_solver();
-        z3::params params(context);
-        params.set("timeout", static_cast<unsigned>(timeout.count()));
-        solver.set(params);
         for (Term const assertion : assertions) solver.add(expr(assertion));
+        Deadline const deadline(context, timeout);
         switch (solver.check()) {
             case z3::unsat:
                 return Answer::no;

@@ -27,19 +27,19 @@ class Machine {
 
     Result<ClassicRun> run(std::size_t from, State const& start) {
         pending_[from] = start;
-        std::vector<Term> reached(from, t_.truth(false));
+        Term const never = t_.truth(false);
+        std::vector<Term> reached(program_.size(), never);
+        ways_.assign(program_.size(), {never, never});
         for (pc_ = from; pc_ < program_.size(); ++pc_) {
-            if (!pending_[pc_]) {
-                reached.push_back(t_.truth(false));
-                continue;
-            }
+            if (!pending_[pc_]) continue;
             s_ = *pending_[pc_];
-            reached.push_back(s_.guard);
+            reached[pc_] = s_.guard;
+            ways_[pc_] = {s_.guard, s_.guard};
             step(program_[pc_], *cbpf::find(program_[pc_].code));
             if (refusal_) return fail(*refusal_);
         }
         return ClassicRun{verdicts_.value(), verdicts_.nonzero(), out_of_bounds_,
-                          std::move(reached)};
+                          std::move(reached), std::move(ways_)};
     }
 
     std::vector<std::optional<State>> states() { return std::move(pending_); }
@@ -84,11 +84,12 @@ class Machine {
                 return go(cbpf::targets(insn, pc_, op.kind).taken, s_.guard);
             case Kind::branch: {
                 cbpf::Targets const to = cbpf::targets(insn, pc_, op.kind);
-                Term const holds = compare(op.cond(), operand);
-                go(to.taken, t_.and_(s_.guard, holds));
-                return go(to.fallen, t_.and_(s_.guard, t_.not_(holds)));
+                fork(compare(op.cond(), operand));
+                go(to.taken, ways_[pc_][0]);
+                return go(to.fallen, ways_[pc_][1]);
             }
             case Kind::ret:
+                if (op.reads & cbpf::A) fork(t_.not_(t_.eq(s_.a, number(0))));
                 return verdicts_.add(s_.guard, op.reads & cbpf::A ? s_.a : number(insn.k));
             case Kind::copy:
                 target = source;
@@ -114,8 +115,13 @@ class Machine {
 
     // The program ends here with that value when `condition` is true.
     void end_if(Term condition, Term value) {
-        verdicts_.add(t_.and_(s_.guard, condition), value);
-        s_.guard = t_.and_(s_.guard, t_.not_(condition));
+        fork(condition);
+        verdicts_.add(ways_[pc_][0], value);
+        s_.guard = ways_[pc_][1];
+    }
+
+    void fork(Term condition) {
+        ways_[pc_] = {t_.and_(s_.guard, condition), t_.and_(s_.guard, t_.not_(condition))};
     }
 
     Term load(Term x, std::uint32_t k, unsigned size) {
@@ -220,6 +226,7 @@ class Machine {
     Terms& t_;
     PacketModel& packet_;
     std::vector<std::optional<State>> pending_;
+    std::vector<std::array<Term, 2>> ways_;
     std::size_t pc_ = 0;
     State s_{};
     Term out_of_bounds_;

@@ -17,6 +17,9 @@ struct ClassicRun {
     Term accepts;               // the verdict is not 0
     Term out_of_bounds;         // a load outside the packet ended the program
     std::vector<Term> reached;  // per instruction: it is executed
+    // Per instruction, what can become of the program there: the branch is taken or not, the load
+    // is good or ends it, the value returned is a match or not.  The same twice where it is one.
+    std::vector<std::array<Term, 2>> ways;
 };
 
 // What a classic program has computed where an instruction begins.

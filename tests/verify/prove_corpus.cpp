@@ -39,7 +39,7 @@ struct Report {
     std::mutex mutex;
     std::vector<double> milliseconds;
     std::atomic<std::size_t> left_out = 0;
-    std::size_t proofs = 0, by_terms = 0, failures = 0, dead = 0, with_dead = 0;
+    std::size_t proofs = 0, by_terms = 0, failures = 0, dead = 0, with_dead = 0, idle = 0;
 
     void add(std::string const& what, verify::Proof const& proof, double took) {
         std::lock_guard const lock(mutex);
@@ -49,9 +49,13 @@ struct Report {
         dead += proof.dead.size();
         if (!proof.dead.empty()) ++with_dead;
         if (took > 3000) fmt::print("{:.0f} ms: {}\n", took, what);
+        idle += proof.idle.size();
         if (proof.outcome == verify::Outcome::proved) return;
-        if (++failures > 10) return;
+        if (++failures > 400) return;
         fmt::print("NOT PROVED: {}\n  {}\n", what, proof.reason);
+        for (verify::DeadBlock const& block : proof.dead)
+            fmt::print("  no packet reaches instruction {}, which stands for instruction {}\n",
+                       block.insn, static_cast<std::int32_t>(block.classic));
         if (!proof.counterexample) return;
         verify::Counterexample const& c = *proof.counterexample;
         fmt::print("  {}, instruction {}\n  {} bytes: {:02x}\n", c.broken,
@@ -69,32 +73,45 @@ void timed(std::string_view what, test::CorpusFilter const& filter, Report& repo
                std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
 }
 
-void prove_translations(test::CorpusFilter const& filter, Report& report,
-                        verify::ProveOptions const& options) {
-    auto const program = test::program_of(filter);
-    if (!program) return;
+void prove_translations(cbpf::Program const& program, test::CorpusFilter const& filter,
+                        Report& report, verify::ProveOptions const& options) {
     std::vector<ebpf::Program> seen;  // many hooks have one program
+    std::vector<verify::ConcretePacket> packets;
     for (HookRow const& hook : hooks()) {
         translator::Options translation;
         translation.hook = hook.hook;
         translation.match = {find_action(hook, hook.match), 0};
         translation.no_match = {find_action(hook, hook.no_match), 0};
-        auto const translated = translator::translate(*program, translation);
+        translation.shape.vlan_offload = translator::VlanOffload::metadata;
+        auto const translated = translator::translate(program, translation);
         if (!translated) continue;  // metadata that the hook lacks
         auto const same = [&](ebpf::Program const& p) { return p.insns == translated->insns; };
         if (std::any_of(seen.begin(), seen.end(), same)) continue;
         seen.push_back(*translated);
         bool const two_versions = hook.access == Access::pointer && !hook.linear;
-        if (two_versions && program->insns.size() > settings.longest) {
+        if (two_versions && program.insns.size() > settings.longest) {
             ++report.left_out;
             continue;
         }
         verify::ProveOptions chosen = options;
-        chosen.blocks = !two_versions;
+        chosen.packets = &packets;
         timed(hook.name, filter, report, [&] {
-            return verify::prove_translation(*program, *translated, translation, chosen);
+            return verify::prove_translation(program, *translated, translation, chosen);
         });
     }
+}
+
+// As the filter is, and as it is for packets whose VLAN tag lies beside them.
+void prove_translations(test::CorpusFilter filter, Report& report,
+                        verify::ProveOptions const& options) {
+    auto const program = test::program_of(filter);
+    if (program) prove_translations(*program, filter, report, options);
+    if (filter.assembly) return;
+    filter.options.context = frontend::Context::live;
+    filter.name += ", live";
+    auto const live = test::program_of(filter);
+    if (live && !(program && program->insns == live->insns))
+        prove_translations(*live, filter, report, options);
 }
 
 void prove_optimisation(test::CorpusFilter filter, Report& report,

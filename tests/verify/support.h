@@ -1,0 +1,31 @@
+// What tests of proofs share.
+#pragma once
+
+#include <string_view>
+
+#include <gtest/gtest.h>
+
+#include "bpf/hooks.h"
+#include "frontend/compile.h"
+#include "translator/translate.h"
+#include "verify/prove.h"
+
+#define TAMIS_NEED_SOLVER() \
+    if (!tamis::verify::can_prove()) GTEST_SKIP() << tamis::verify::prover_missing
+
+namespace tamis::verify {
+
+inline cbpf::Program compiled(std::string_view text, bool optimise = false) {
+    return frontend::compile(text, {.optimise = optimise})->program;
+}
+
+inline translator::Options defaults(Hook hook) {
+    HookRow const& at = row(hook);
+    translator::Options options;
+    options.hook = hook;
+    options.match = {find_action(at, at.match), 0};
+    options.no_match = {find_action(at, at.no_match), 0};
+    return options;
+}
+
+}  // namespace tamis::verify

@@ -1,0 +1,110 @@
+// Code that no packet reaches breaks a proof, and is told from code that is dead in the classic
+// program.
+#include "bpf/builder.h"
+#include "bpf/cbpf_check.h"
+#include "bpf/cbpf_text.h"
+#include "tests/verify/support.h"
+
+namespace tamis::verify {
+namespace {
+
+using ebpf::Alu;
+using ebpf::Builder;
+using ebpf::Cond;
+using ebpf::Reg;
+using ebpf::Size;
+
+constexpr Span nowhere{};
+
+cbpf::Program classic(char const* text) {
+    auto const program = cbpf::read(text);
+    EXPECT_TRUE(program && cbpf::check(*program)) << text;
+    return *program;
+}
+
+Proof proof_at(Hook hook, cbpf::Program const& program, ProveOptions const& how = {}) {
+    auto const translated = translator::translate(program, defaults(hook));
+    if (!translated) return {.reason = translated.error().message};
+    return prove_translation(program, *translated, defaults(hook), how);
+}
+
+// `ldb [0]`, checked twice: the second check cannot fail, and what it would lead to never runs.
+TEST(Unreached, AFallbackThatNeverRunsBreaksTheProof) {
+    TAMIS_NEED_SOLVER();
+    cbpf::Program const program = classic("ldb [0]\njeq #7, 0, 1\nret #1\nret #0\n");
+    for (bool const twice : {false, true}) {
+        Builder b;
+        auto const match = b.label(), short_one = b.label(), fallback = b.label();
+        b.from({0, nowhere});
+        b.load(Size::word, Reg::r2, Reg::r1, 0).load(Size::word, Reg::r3, Reg::r1, 4);
+        b.alu(Alu::add, Reg::r2, 1).jump(Cond::gt, Reg::r2, Reg::r3, short_one);
+        if (twice) b.jump(Cond::gt, Reg::r2, Reg::r3, fallback);
+        b.load(Size::byte, Reg::r0, Reg::r2, -1);
+        b.from({1, nowhere}).jump(Cond::eq, Reg::r0, 7, match);
+        b.from({3, nowhere}).mov(Reg::r0, 0).exit();
+        b.from({2, nowhere}).bind(match).mov(Reg::r0, 1).exit();
+        b.from({}).bind(short_one).mov(Reg::r0, 0).exit();
+        if (twice) b.from({1, nowhere}).bind(fallback).mov(Reg::r0, 0).exit();
+        auto const extended = b.finish();
+        ASSERT_TRUE(extended) << extended.error().message;
+        Proof const proof = prove_filter(program, *extended, row(Hook::xdp));
+        EXPECT_EQ(proof.outcome, twice ? Outcome::refuted : Outcome::proved) << proof.reason;
+        EXPECT_FALSE(proof.counterexample);
+        EXPECT_TRUE(proof.idle.empty());
+        ASSERT_EQ(proof.dead.size(), twice ? 1U : 0U);
+        if (twice) {
+            EXPECT_EQ(proof.dead[0].classic, 1U);
+            EXPECT_EQ(proof.dead[0].insn, extended->insns.size() - 2);
+        }
+        EXPECT_EQ(prove_filter(program, *extended, row(Hook::xdp), {.blocks = false}).outcome,
+                  Outcome::proved);
+    }
+}
+
+TEST(Unreached, WhatIsDeadInTheClassicProgramIsNotTheTranslations) {
+    TAMIS_NEED_SOLVER();
+    // A branch that is never taken, a division that always ends the program, a verdict that is
+    // never a match.
+    for (char const* const text : {"ldb [0]\njgt #255, 0, 2\nldb [7]\nret a\nret #1\n",
+                                   "ld #0\ntax\ndiv x\nret #1\n", "ld #0\nret a\n"}) {
+        for (Hook const hook : {Hook::socket, Hook::xdp, Hook::xdp_frags, Hook::netfilter_input}) {
+            Proof const proof = proof_at(hook, classic(text));
+            EXPECT_EQ(proof.outcome, Outcome::proved)
+                << text << row(hook).name << ": " << proof.reason;
+            EXPECT_TRUE(proof.dead.empty());
+        }
+        EXPECT_FALSE(proof_at(Hook::xdp_frags, classic(text)).idle.empty()) << text;
+    }
+}
+
+// The slow version is entered behind a test for a tag that lies beside the packet, and the filter
+// asks for it again.
+TEST(Unreached, TheSlowVersionLeavesOutWhatTheWayThereHasDecided) {
+    TAMIS_NEED_SOLVER();
+    auto const compiled = frontend::compile(
+        "vlan 7 and vlan 8 and udp", {.context = frontend::Context::live, .optimise = false});
+    ASSERT_TRUE(compiled);
+    for (Hook const hook : {Hook::tc_ingress, Hook::cgroup_egress}) {
+        Proof const proof = proof_at(hook, compiled->program);
+        EXPECT_EQ(proof.outcome, Outcome::proved) << proof.reason;
+        EXPECT_TRUE(proof.dead.empty());
+    }
+}
+
+// What was found at one hook is not asked for again at another.
+TEST(Unreached, PacketsAreShared) {
+    TAMIS_NEED_SOLVER();
+    auto const compiled = frontend::compile("tcp port 80 or icmp", {});
+    ASSERT_TRUE(compiled);
+    std::vector<ConcretePacket> packets;
+    EXPECT_EQ(proof_at(Hook::tc_ingress, compiled->program, {.packets = &packets}).outcome,
+              Outcome::proved);
+    std::size_t const found = packets.size();
+    EXPECT_GT(found, 2U);
+    EXPECT_EQ(proof_at(Hook::xdp_frags, compiled->program, {.packets = &packets}).outcome,
+              Outcome::proved);
+    EXPECT_EQ(packets.size(), found);
+}
+
+}  // namespace
+}  // namespace tamis::verify

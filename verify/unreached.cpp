@@ -1,0 +1,133 @@
+#include "verify/unreached.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace tamis::verify {
+namespace {
+
+// Goals are conditions that some packet has to be seen to fulfil: by number, what every packet
+// does, the two verdicts, what the classic program's instructions do, and the blocks.
+class Search {
+  public:
+    Search(Question& question, cbpf::Program const& classic, ebpf::Program const& extended,
+           ClassicRun const& one, ExtendedRun const& other, std::vector<ConcretePacket>& packets)
+        : q_(question),
+          classic_(classic),
+          extended_(extended),
+          run_(other),
+          packets_(packets),
+          goals_(goals(question, one, other)),
+          evaluation_(question.terms, goals_),
+          seen_(goals_.size(), false) {}
+
+    Result<Unreached> run() {
+        for (ConcretePacket const& packet : packets_) look(packet);
+        // The last first: on the way there, others are seen.
+        for (std::size_t i = run_.blocks.size(); i-- > 0;)
+            if (auto done = judge(run_.blocks[i]); !done) return fail(done.error());
+        std::reverse(out_.dead.begin(), out_.dead.end());
+        std::reverse(out_.idle.begin(), out_.idle.end());
+        return std::move(out_);
+    }
+
+  private:
+    static constexpr auto device_word = static_cast<std::size_t>(cbpf::Anc::ifindex) / 4;
+    static constexpr std::size_t possible = 0, no_match = 1, match = 2, first_insn = 3;
+
+    static std::vector<Term> goals(Question& q, ClassicRun const& one, ExtendedRun const& other) {
+        std::vector<Term> out{q.packet.assumptions(), q.terms.not_(one.accepts), one.accepts};
+        for (std::size_t pc = 0; pc < one.reached.size(); ++pc)
+            out.insert(out.end(), {one.reached[pc], one.ways[pc][0], one.ways[pc][1]});
+        for (Block const& block : other.blocks) out.push_back(block.reached);
+        return out;
+    }
+
+    std::size_t goal_of(Block const& block) const {
+        return first_insn + 3 * classic_.insns.size() +
+               static_cast<std::size_t>(&block - run_.blocks.data());
+    }
+
+    // What the packet gets to; and what it does when pointers see none of it, or only its start.
+    void look(ConcretePacket const& packet) {
+        ConcretePacket changed = packet;
+        // From a device, as all are at XDP.
+        if (std::uint32_t& device = changed.ancillary[device_word];
+            device == 0 && q_.packet.needs_device())
+            device = 1;
+        for (std::uint32_t const linear : {packet.linear, packet.captured(), 0U}) {
+            changed.linear = linear;
+            evaluation_.run(q_.packet.valuation(changed));
+            if (evaluation_[goals_[possible]] == 0) continue;
+            for (std::size_t i = 0; i < goals_.size(); ++i)
+                if (evaluation_[goals_[i]] != 0) seen_[i] = true;
+        }
+    }
+
+    // Whether any packet gets there.
+    Answer reach(std::size_t goal) {
+        if (seen_[goal]) return Answer::yes;
+        ConcretePacket packet;
+        Answer const answer = q_.find(goals_[goal], &packet);
+        if (answer != Answer::yes) return answer;
+        look(packet);
+        packets_.push_back(std::move(packet));
+        return answer;
+    }
+
+    Result<void> judge(Block const& block) {
+        // What is asked about the classic program is the smaller question, and the packet mostly
+        // answers the other one.
+        Answer const wanted = is_wanted(block);
+        Answer const answer = reach(goal_of(block));
+        if (answer == Answer::yes) return {};
+        if (both(answer, wanted) == Answer::unknown)
+            return fail(
+                {fmt::format("not decided whether instruction {} can be reached", block.insn),
+                 std::nullopt,
+                 {}});
+        (wanted == Answer::yes ? out_.dead : out_.idle)
+            .push_back({block.insn, extended_.origin[block.insn].classic});
+        return {};
+    }
+
+    // Whether the classic program has a packet for it.
+    Answer is_wanted(Block const& block) {
+        std::uint32_t const from = extended_.origin[block.insn].classic;
+        // Code that stands for no instruction is an end.
+        if (from == ebpf::Origin::none) return both(no_match, match);
+        std::size_t const reached = first_insn + 3 * from;
+        bool const inside = block.insn > 0 && extended_.origin[block.insn - 1].classic == from;
+        bool const ends = cbpf::find(classic_.insns[from].code)->kind == cbpf::Kind::ret;
+        // Code inside of what stands for an instruction is for one of the ways on from there.
+        return inside || ends ? both(reached + 1, reached + 2) : reach(reached);
+    }
+
+    Answer both(std::size_t a, std::size_t b) { return both(reach(a), reach(b)); }
+
+    static Answer both(Answer a, Answer b) {
+        if (a == Answer::unknown || b == Answer::unknown) return Answer::unknown;
+        return a == Answer::yes ? b : a;
+    }
+
+    Question& q_;
+    cbpf::Program const& classic_;
+    ebpf::Program const& extended_;
+    ExtendedRun const& run_;
+    std::vector<ConcretePacket>& packets_;
+    std::vector<Term> goals_;
+    Evaluation evaluation_;
+    std::vector<bool> seen_;  // by goal
+    Unreached out_;
+};
+
+}  // namespace
+
+Result<Unreached> find_unreached(Question& question, cbpf::Program const& classic,
+                                 ebpf::Program const& extended, ClassicRun const& one,
+                                 ExtendedRun const& other, std::vector<ConcretePacket>& packets) {
+    return Search(question, classic, extended, one, other, packets).run();
+}
+
+}  // namespace tamis::verify
