@@ -3,7 +3,7 @@
 //     test_order.cpp       tests of one value, in the order that falls through
 //     reloads.cpp          loads of what a register holds
 //     facts.cpp            what is known at each instruction
-//       bounds.cpp, needs.cpp, orders.cpp, checks.cpp: the passes that find it out
+//       bounds.cpp, needs.cpp, orders.cpp, checks.cpp, joins.cpp: the passes that find it out
 //     direct_plan.cpp      which register holds what, and where control goes
 //     direct_prologue.cpp  what comes first
 //     direct_form.cpp      the instructions, one by one, in two versions
@@ -89,20 +89,27 @@ class DirectForm {
 
     void fall() { falls_into_accept_ |= next_ == ends_.accept; }
 
-    // 32-bit comparisons take every constant; 64-bit ones would sign-extend it.
+    // 32-bit comparisons take every constant; 64-bit ones would sign-extend it, as two joined words
+    // want it.
+    void compare(Cond cond, Builder::Operand operand, bool joined, Builder::Label to) {
+        joined ? b_.jump(cond, regs_.a, operand, to) : b_.jump32(cond, regs_.a, operand, to);
+    }
+
     void branch(std::size_t pc, cbpf::Cond cond, bool with_x, std::uint32_t k) {
-        Builder::Operand const operand =
-            with_x ? Builder::Operand(regs_.x) : Builder::Operand(as_imm(k));
+        bool const joined = !slow_ && facts_[pc].joined == Joined::first;
+        Builder::Operand const operand = with_x   ? Builder::Operand(regs_.x)
+                                         : joined ? Builder::Operand(facts_[pc].joined_constant)
+                                                  : Builder::Operand(as_imm(k));
         auto const [to, past] = cbpf::targets(insns_[pc], pc, Kind::branch);
         Builder::Label const taken = target(to), fallen = target(past);
         std::optional<Cond> const inverted = inverse(cond);
         if (taken == fallen) return go(taken);
         if (slow_ && facts_[pc].slow_way) return go(*facts_[pc].slow_way ? taken : fallen);
         if (taken == next_ && inverted) {
-            b_.jump32(*inverted, regs_.a, operand, fallen);
+            compare(*inverted, operand, joined, fallen);
             fall();
         } else {
-            b_.jump32(cond_of(cond), regs_.a, operand, taken);
+            compare(cond_of(cond), operand, joined, taken);
             go(fallen);
         }
     }

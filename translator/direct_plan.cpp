@@ -221,8 +221,13 @@ bool Plan::wants_data() const {
 // ---- Where control goes
 
 Plan::Label Plan::target(std::size_t pc, bool slow) const {
-    while (facts[pc].needed != Facts::never && kind_of(insns[pc]) == Kind::jump)
-        pc = cbpf::targets(insns[pc], pc, Kind::jump).taken;
+    while (facts[pc].needed != Facts::never)
+        if (kind_of(insns[pc]) == Kind::jump)
+            pc = cbpf::targets(insns[pc], pc, Kind::jump).taken;
+        else if (!slow && facts[pc].joined == Joined::second)
+            pc = cbpf::targets(insns[pc + 1], pc + 1, Kind::branch).taken;
+        else
+            break;
     if (facts[pc].needed == Facts::never) return reject(slow);
     bool const accepts = kind_of(insns[pc]) == Kind::ret && !returns_a(insns[pc]);
     return accepts && ends.accept ? *ends.accept : at(pc, slow);
@@ -234,6 +239,7 @@ Plan::Label Plan::failure(std::size_t pc) const {
 
 bool Plan::emitted(std::size_t pc, bool slow) const {
     Facts const& f = facts[pc];
+    if (!slow && f.joined == Joined::second) return false;
     return (slow ? f.slow : f.fast) && f.needed != Facts::never && target(pc, slow) == at(pc, slow);
 }
 

@@ -50,7 +50,10 @@ class PointerLoad {
 
   private:
     void read(Reg base, std::int32_t offset) {
-        if (wanted_) read_value(b_, plan_, pc_, dst_, base, offset);
+        if (wanted_ && plan_.facts[pc_].joined == Joined::first)
+            b_.load(Size::dword, dst_, base, offset);
+        else if (wanted_)
+            read_value(b_, plan_, pc_, dst_, base, offset);
     }
 
     // pointer += bytes, from where it stands; the room up to there is checked.

@@ -73,6 +73,7 @@ Knowledge find_facts(cbpf::Program const& program, HookRow const& hook, Shape co
     find_live(subject, known);
     find_orders(subject, known);
     find_checks(subject, known);
+    find_joins(subject, known);
     return known;
 }
 

@@ -28,6 +28,10 @@ struct Checked {
 // The order of the bytes of a value in A: a number, or 2 or 4 bytes as they lie in the packet.
 enum class Order : std::uint8_t { host, net16, net32 };
 
+// What becomes of a word and its comparison in the fast version: the first of two reads and
+// compares both, the second has no code.
+enum class Joined : std::uint8_t { no, first, second };
+
 struct Facts {
     static constexpr std::uint32_t never = ~std::uint32_t{0};
     static constexpr std::uint32_t any = ~std::uint32_t{0};
@@ -43,10 +47,12 @@ struct Facts {
     std::uint32_t live_out = 0;  // the same behind the instruction
     Order order = Order::host;   // of A before the instruction
     bool raw = false;            // a load whose value stays in network order
-    Checked before, after;       // in the fast version
-    bool fast = false;           // the fast version gets here,
-    bool slow = false;           // or the slow one does, coming from the fast one's failures
-    bool enters_slow = false;    // the fast version goes on in the slow one from here
+    Joined joined = Joined::no;
+    std::int32_t joined_constant = 0;  // of a comparison that is the first
+    Checked before, after;             // in the fast version
+    bool fast = false;                 // the fast version gets here,
+    bool slow = false;                 // or the slow one does, coming from the fast one's failures
+    bool enters_slow = false;          // the fast version goes on in the slow one from here
     // In the slow version the branch is always taken, or never.
     std::optional<bool> slow_way{};
 };
@@ -104,6 +110,7 @@ void find_live(Subject const& subject, Knowledge& known);       // needs.cpp
 void find_orders(Subject const& subject, Knowledge& known);     // orders.cpp
 void find_checks(Subject const& subject, Knowledge& known);     // checks.cpp
 void find_slow(Subject const& subject, Knowledge& known);       // slow_version.cpp
+void find_joins(Subject const& subject, Knowledge& known);      // joins.cpp
 
 // Runs all passes.
 Knowledge find_facts(cbpf::Program const& program, HookRow const& hook, Shape const& shape);
