@@ -135,7 +135,10 @@ Result<LoadedProgram> load(Input const& input, Source const& lines,
     HookRow const& hook = row(options.hook);
     auto const object = backend::object(*translated, hook, &lines);
     if (!object) return fail(object.error());
-    return LoadedProgram::load(*object, hook, device);
+    HookRow asked = hook;
+    if (options.shape.no_perfmon && hook.access != Access::ld_abs)
+        asked.capabilities = "CAP_BPF and CAP_NET_ADMIN";
+    return LoadedProgram::load(*object, asked, device);
 }
 
 // The link type of what a filter at the hook sees there.

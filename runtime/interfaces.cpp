@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <iterator>
 #include <memory>
+#include <span>
 
 #include <fmt/core.h>
 #include <net/if.h>
@@ -27,6 +28,18 @@ std::string near_matches(std::string_view name) {
         if (edit_distance(name, i->if_name) <= near)
             out += fmt::format("{}'{}'", out.empty() ? "" : ", ", escape(i->if_name));
     return out;
+}
+
+// Packets begin with the IP header.  Devices of tun say that they have no type; PPP takes its own
+// header off before anybody sees the packet (drivers/net/ppp/ppp_generic.c).
+constexpr int headless[] = {ARPHRD_NONE,    ARPHRD_RAWIP, ARPHRD_TUNNEL,
+                            ARPHRD_TUNNEL6, ARPHRD_SIT,   ARPHRD_PPP};
+// So they do where a tunnel has one other end; else the device writes the headers around them when
+// a packet is sent (ipgre_header, ip6gre_header).
+constexpr int gre[] = {ARPHRD_IPGRE, 823};  // ARPHRD_IP6GRE
+
+bool is_one_of(int type, std::span<int const> types) {
+    return std::find(types.begin(), types.end(), type) != types.end();
 }
 
 }  // namespace
@@ -55,13 +68,21 @@ Result<int> interface_link_type(std::string const& name) {
     int const type = request.ifr_hwaddr.sa_family;
     // Loopback frames carry an Ethernet header of zeros (net/if_arp.h, ARPHRD_LOOPBACK).
     if (type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK) return en10mb;
-    // Tunnels whose packets begin with the IP header; tun devices say that they have no type.
-    constexpr int headless[] = {ARPHRD_NONE, ARPHRD_RAWIP, ARPHRD_TUNNEL, ARPHRD_TUNNEL6,
-                                ARPHRD_SIT};
-    if (std::find(std::begin(headless), std::end(headless), type) != std::end(headless))
-        return dlt_raw;
+    if (is_one_of(type, headless)) return dlt_raw;
+    if (is_one_of(type, gre)) {
+        if (ioctl(socket.get(), SIOCGIFFLAGS, &request) != 0)
+            return fail(
+                system_error(fmt::format("cannot ask for the flags of '{}'", escape(name)), errno));
+        if ((request.ifr_flags & (IFF_POINTOPOINT | IFF_BROADCAST)) == IFF_POINTOPOINT)
+            return dlt_raw;
+        return fail({.message = fmt::format("'{}' is a GRE tunnel to many ends: its packets begin "
+                                            "with the headers around them, which is not supported",
+                                            escape(name)),
+                     .span = {},
+                     .notes = {}});
+    }
     return fail({.message = fmt::format("interface '{}' has hardware type {}: only Ethernet, "
-                                        "loopback and IP tunnels are supported yet",
+                                        "loopback, IP tunnels and PPP are supported yet",
                                         escape(name), type),
                  .span = {},
                  .notes = {}});

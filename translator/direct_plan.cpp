@@ -73,7 +73,7 @@ Plan::Plan(Builder& builder, cbpf::Program const& given_program, HookRow const& 
       x_is_pointer(known_.x_is_pointer),
       regs(choose_registers()),
       first_read(find_first_read()),
-      keeps_data(wants_data()) {
+      keeps_data(wants_data(has_context(hook) && regs.context != regs.a)) {
     for (std::size_t i = 0; i < 2 * insns.size(); ++i) labels_.push_back(builder.label());
 }
 
@@ -114,14 +114,16 @@ Registers Plan::choose_registers() const {
         std::any_of(facts.begin(), facts.end(), [](Facts const& f) { return f.slow; }) ||
         any_emitted(reads_context);
     Registers chosen = calls ? with_calls : without_calls;
-    // Cells live in what is left; which of them are used more does not matter much.
-    std::array<Reg, 2> const free = {calls ? Reg::r9 : Reg::r6, Reg::r8};
-    std::size_t const count = calls ? 1 : 2;
+    // Cells live in what is left, first in what need not be saved; which of them are used more does
+    // not matter much.
+    std::vector<Reg> const free = calls               ? std::vector{Reg::r9}
+                                  : wants_data(false) ? std::vector{Reg::r6, Reg::r8}
+                                                      : std::vector{chosen.data, Reg::r6, Reg::r8};
     std::uint32_t const used = used_state();
-    std::size_t taken = 0;
+    auto next = free.begin();
     auto const give = [&](std::uint32_t k) {
-        if ((used & state_cell(k)) != 0 && !chosen.cells[k] && taken < count)
-            chosen.cells[k] = free[taken++];
+        if ((used & state_cell(k)) != 0 && !chosen.cells[k] && next != free.end())
+            chosen.cells[k] = *next++;
     };
     if (known_.kept_cell) give(*known_.kept_cell);
     for (std::uint32_t k = 0; k < cbpf::memory_words; ++k) give(k);
@@ -183,8 +185,7 @@ std::optional<std::size_t> Plan::find_first_read() const {
 // Where a pointer is made anew from the packet's start, the context tells that again, if it is
 // still at hand.  But a pointer that has just been loaded is compared with nothing, and loads alone
 // are no operands.
-bool Plan::wants_data() const {
-    bool const has_start = has_context(hook) && regs.context != regs.a;
+bool Plan::wants_data(bool has_start) const {
     return any_emitted([&](Insn const& insn, Facts const& f) {
         if (!f.fast) return false;
         bool const lost = f.before.end == Checked::unknown;

@@ -94,7 +94,7 @@ class Plan {
     Registers choose_registers() const;
     std::uint32_t used_state() const;
     std::optional<std::size_t> find_first_read() const;
-    bool wants_data() const;
+    bool wants_data(bool has_start) const;
 
     std::vector<Label> labels_;  // of each instruction, fast and slow
 };

@@ -439,6 +439,7 @@ class Privilege(Attached):
         self.binary = os.path.join(self.folder.name, "tamis")
         shutil.copy(TAMIS, self.binary)
         os.chmod(self.binary, 0o755)
+        os.makedirs("/sys/fs/bpf/tamis", mode=0o700, exist_ok=True)
         os.chmod(self.folder.name, 0o755)
 
     def as_nobody(self, capabilities, *args):
@@ -462,6 +463,7 @@ class Privilege(Attached):
     def test_matrix(self):
         socket, xdp, tc = ["-i", "vb", "--hook", "socket"], ["-i", "vb", "--hook", "xdp"], ["-i", "vb", "--hook", "tc-egress"]
         netfilter = ["--hook", "netfilter-input", "--nf", "ipv4"]
+        group = self.cgroup()
         ok = "^attached"
         for options, capabilities, expected in (
                 (socket, "", "CAP_NET_RAW and CAP_BPF are missing"),
@@ -480,6 +482,12 @@ class Privilege(Attached):
                 (netfilter, "bpf", "CAP_NET_ADMIN and CAP_PERFMON are missing"),
                 (netfilter, "bpf net_admin", "needs CAP_PERFMON"),
                 (netfilter, "bpf net_admin perfmon", ok),
+                (netfilter + ["--no-perfmon"], "bpf net_admin", ok),
+                (netfilter + ["--no-perfmon"], "net_admin", "CAP_BPF is missing"),
+                (["-i", "vb", "--hook", "xdp-frags", "--no-perfmon"], "bpf net_admin", ok),
+                (["-i", "vb", "--hook", "tc-ingress", "--no-perfmon"], "bpf net_admin", ok),
+                (["--hook", "cgroup-ingress", "--cgroup", group, "--no-perfmon"], "bpf net_admin", ok),
+                (["--hook", "cgroup-egress", "--cgroup", group, "--no-perfmon"], "bpf net_admin", ok),
                 (socket + ["--netns", self.ns["a"]], "net_raw bpf", "this needs CAP_SYS_ADMIN"),
                 (["--hook", "socket", "--pid", "1", "--fd", "0", "--pin", "x"], "bpf", "this needs CAP_SYS_PTRACE"),
                 (xdp + ["--pin", "x"], "bpf net_admin perfmon", "belongs to root")):

@@ -131,6 +131,49 @@ class Counts(Network):
         # ping's data are the numbers of its bytes: 8000 - 8 is 0x1f38.
         self.assertEqual(seen, {hook: (2, 2 * 8942) for hook in seen})
 
+    def test_what_lies_outside_of_the_linear_part(self):
+        """Fragments at XDP, pages of a file at tc: read by the second version, and by nothing with --linear."""
+        for side in SIDES:
+            self.sh(side, f"ip link set v{side} mtu 9000")
+        for options, matched in (([], 2), (["--linear"], 0)):
+            process = self.attach("xdp-frags", "icmp[8000] = 0x38", "--mode", "native", *options)
+            self.assertEqual(self.answered(count=2, size=8900), 2)
+            self.assertEqual(counted(finish(process)[1])[0], matched, options)
+        deep = "tcp dst port 8080 and tcp[500] = 0x78"
+        tcpdump, path = self.capture(deep, side="a", direction="out")
+        filters = [self.attach("tc-egress", deep, *options, side="a", interface="va") for options in ([], ["--linear"])]
+        received = self.attach("tc-ingress", deep)
+        self.send_file(1 << 20)
+        packets, size = self.captured(tcpdump, path)
+        self.assertGreater(packets, 10)
+        self.assertEqual([counted(finish(process)[1])[:2] for process in filters], [(packets, size), (0, 0)])
+        self.assertGreater(counted(finish(received)[1])[0], 10)
+
+    def send_file(self, size):
+        """By sendfile: none of the bytes are copied into the packets."""
+        path = os.path.join(self.folder.name, "file")
+        with open(path, "wb") as file:
+            file.write(b"x" * size)
+        server = self.inside("b", sys.executable, "-c", "import socket,sys\n"
+                             "s=socket.socket();s.bind(('10.77.0.2',8080));s.listen()\n"
+                             "print('ready',file=sys.stderr,flush=True);c,_=s.accept()\nwhile c.recv(1<<20): pass")
+        wait_for_line(server, "ready")
+        self.python("a", f"import socket;c=socket.create_connection(('10.77.0.2',8080),5);c.sendfile(open('{path}','rb'))")
+        server.communicate(timeout=10)
+
+    def test_whoever_is_behind_sees_every_packet(self):
+        for options in ([], ["--mode", "clsact"]):
+            places = [("ours", 10), ("behind", 20)]
+            for name, priority in places:
+                self.pin(name, "tc-ingress", "icmp" if name == "ours" else "",
+                         *options, *(["--priority", str(priority)] if options else []))
+            self.ping(5)
+            self.datagrams(4)
+            ours, behind = (counted(self.listed(name)) for name, _ in places)
+            self.assertEqual((ours[0], ours[2]), (5, 4), options)
+            self.assertEqual((behind[0], behind[2]), (9, 0), options)
+            self.tamis("detach", "--all")
+
     def test_the_last_byte_that_xdp_can_reach(self):
         """Loopback carries frames of 65,549 bytes; the verifier follows packet pointers only to byte 65,534."""
         for expression, matched in (("ether[65534] = 0x78", 1), ("ether[65535] = 0x78", 1), ("ether[65534:2] = 0x7878", 1),
@@ -211,10 +254,11 @@ class Vlan(Network):
         for offload, options, matched in (("on", ["--vlan-offload=ignore"], 0), ("on", ["--vlan-offload=metadata"], 5),
                                           ("off", [], 5)):
             self.sh("b", f"ethtool -K v0 txvlan {offload}")
-            process = self.attach("xdp", "vlan 100", *options, interface="v1")
-            self.python("b", send)
-            time.sleep(0.1)
-            self.assertEqual(counted(finish(process)[1])[0], matched, (offload, options))
+            for expression, expected in (("vlan 100", (matched, 5 - matched)), ("not vlan", (5 - matched, matched))):
+                process = self.attach("xdp", expression, *options, interface="v1")
+                self.python("b", send)
+                time.sleep(0.1)
+                self.assertEqual(counted(finish(process)[1])[:3:2], expected, (offload, options, expression))
 
 
 class Actions(Network):
@@ -223,8 +267,11 @@ class Actions(Network):
     def test_packets_are_dropped(self):
         for hook, action, options, interface in (("xdp", "drop", [], "vb"), ("xdp", "abort", [], "vb"),
                                                  ("tc-ingress", "shot", [], "vb"), ("tc-egress", "shot", [], "vb"),
+                                                 ("xdp-frags", "drop", [], "vb"),
+                                                 ("netfilter-prerouting", "drop", ["--nf", "ipv4"], None),
                                                  ("netfilter-input", "drop", ["--nf", "ipv4"], None),
-                                                 ("netfilter-output", "drop", ["--nf", "ipv4"], None)):
+                                                 ("netfilter-output", "drop", ["--nf", "ipv4"], None),
+                                                 ("netfilter-postrouting", "drop", ["--nf", "ipv4"], None)):
             process = self.attach(hook, "icmp", "--match", action, *options, interface=interface)
             self.assertEqual(self.answered(count=2), 0, f"{hook} {action}")
             self.assertEqual(counted(finish(process)[1])[0], 2, f"{hook} {action}")
@@ -245,11 +292,54 @@ class Actions(Network):
         self.assertEqual(self.captured(tcpdump, path)[0], 1)
         self.assertEqual(counted(finish(process)[1])[:3:2], (1, 1))
 
+    def test_control_groups_drop_what_comes_in(self):
+        group = self.cgroup()
+        process = self.attach("cgroup-ingress", "udp dst port 5300", "--cgroup", group, "--match", "drop", interface=None)
+        server = self.inside("b", "sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$0" "$@"', sys.executable, "-c",
+                             "import socket,sys\n"
+                             "all_=[socket.socket(socket.AF_INET,socket.SOCK_DGRAM) for _ in range(2)]\n"
+                             "for s,port in zip(all_,(5300,5301)): s.bind(('',port));s.settimeout(2 if port==5301 else 0.1)\n"
+                             "print('ready',file=sys.stderr,flush=True);print(all_[1].recv(9))\n"
+                             "try: print(all_[0].recv(9))\nexcept TimeoutError: print('none')")
+        wait_for_line(server, "ready")
+        self.datagrams(1, port=5300, size=2)
+        self.datagrams(1, port=5301, size=3)
+        self.assertEqual(server.communicate(timeout=10)[0], "b'xxx'\nnone\n")
+        self.assertEqual(counted(finish(process)[1])[:3:2], (1, 1))
+
     def test_routes_drop(self):
-        self.pin("noping", "lwt-out", "icmp", "--match", "drop", "--route", "10.77.0.0/24", side="a", interface=None)
-        self.assertEqual(self.answered(count=2), 0)
-        self.tamis("detach", "noping")
-        self.assertEqual(self.answered(count=1), 1)
+        for hook in ("lwt-out", "lwt-xmit"):
+            self.pin("noping", hook, "icmp", "--match", "drop", "--route", "10.77.0.0/24", side="a", interface=None)
+            self.assertEqual(self.answered(count=2), 0, hook)
+            self.assertEqual(counted(self.listed("noping"))[0], 2, hook)
+            self.tamis("detach", "noping")
+            self.assertEqual(self.answered(count=1), 1, hook)
+
+    def test_what_is_forwarded_is_dropped(self):
+        self.sh("b", "ip link add w0 type veth peer name w1; ip link set w0 up; ip link set w1 up; "
+                     "ip address add 10.79.0.1/24 dev w0; echo 1 > /proc/sys/net/ipv4/ip_forward;"
+                     "ip neighbour add 10.79.0.9 lladdr 02:00:00:00:00:09 dev w0")
+        self.sh("a", "ip route add 10.79.0.0/24 via 10.77.0.2")
+
+        def forwarded():
+            seen = self.attach("tc-egress", "icmp", interface="w0")
+            self.inside("a", "ping", "-c", "2", "-i", "0.02", "-W", "0.1", "10.79.0.9").communicate()
+            return counted(finish(seen)[1])[0]
+
+        self.assertEqual(forwarded(), 2)
+        process = self.attach("netfilter-forward", "icmp", "--match", "drop", "--nf", "ipv4", interface=None)
+        self.assertEqual(forwarded(), 0)
+        self.assertEqual(counted(finish(process)[1])[0], 2)
+        self.pin("in", "lwt-in", "icmp", "--match", "drop", "--route", "10.79.0.0/24", interface=None)
+        self.assertEqual(forwarded(), 0)
+        self.assertEqual(counted(self.listed("in"))[0], 2)
+
+    def test_sockets_keep(self):
+        """Bytes of a match, nothing of the rest."""
+        process = self.attach("socket", "icmp", "--match", "keep:64", "-Q", "in")
+        self.ping(2)
+        self.datagrams(1)
+        self.assertEqual(counted(finish(process)[1])[:3:2], (2, 1))
 
     def test_xdp_sends_back(self):
         tcpdump, path = self.capture("ether[6:4] = 0x02000000", side="a")
