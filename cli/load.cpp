@@ -31,7 +31,7 @@ using runtime::Plan;
 struct LoadOptions {
     std::string file, netns, mode = "auto", reuse;
     runtime::Targets targets;
-    std::vector<std::string> maps, records, dumps;
+    std::vector<std::string> programs, maps, records, dumps;
     double interval = 1;
     bool dry_run = false, explain = false, no_attach = false, json = false, quiet = false;
 };
@@ -230,6 +230,8 @@ Exit run(LoadOptions& o) {
     o.targets.attach = !o.no_attach;
     auto file = ObjectFile::open(o.file);
     if (!file) return report(file.error());
+    if (!o.programs.empty())
+        if (auto chosen = file->choose(o.programs); !chosen) return report(chosen.error());
     std::vector<MapOption> settings;
     for (std::string const& text : o.maps) {
         auto option = parse_map(text);
@@ -278,6 +280,10 @@ Exit load(std::vector<std::string> const& args) {
         "only show what the programs call, and read and write of their context: the first Linux "
         "that has it, and whether this one does");
     app.add_flag("--no-attach", o.no_attach, "load, but do not attach");
+    app.add_option("--program", o.programs, "only this program of the object; may be repeated")
+        ->type_name("NAME")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     app.add_option("-i", t.interface, "the network interface")->type_name("IF");
     app.add_option("--netns", o.netns, "in this network namespace: a name, or a process ID")
         ->type_name("NAME|PID");

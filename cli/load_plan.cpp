@@ -75,6 +75,7 @@ std::string text_of(ProgramPlan const& program) {
         fmt::format("program {} in section {}", escape(program.name), escape(program.section));
     auto const* section = program.place.row;
     if (!section) return head + ": the section names no kind of program\n";
+    if (!program.chosen) return head + ": not loaded (--program NAME)\n";
     std::string out = fmt::format("{}: {}, {} instructions, Linux {}\n    attached to: {}\n", head,
                                   type_name(*section), program.instructions,
                                   runtime::text_of(section->since), target_of(program));
@@ -110,6 +111,7 @@ Json json_of(MapPlan const& map) {
 Json json_of(ProgramPlan const& program) {
     Json out = {{"name", program.name}, {"section", program.section}};
     auto const* section = program.place.row;
+    out["chosen"] = program.chosen;
     out["type"] = section ? Json(type_name(*section)) : Json();
     out["instructions"] = program.instructions;
     out["target"] = section ? Json(target_of(program)) : Json();
@@ -174,6 +176,7 @@ void show_plan(std::string const& file, Plan const& plan, bool json) {
 Exit explain_plan(Plan const& plan, bool json) {
     bool all = true;
     for (ProgramPlan const& program : plan.programs) {
+        if (!program.chosen) continue;
         auto const* section = program.place.row;
         std::string_view const type = section ? type_name(*section) : "";
         if (!json)

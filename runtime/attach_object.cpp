@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "runtime/kernel_names.h"
 #include "runtime/kprobe_events.h"
 #include "runtime/libbpf_words.h"
 #include "runtime/links.h"
@@ -72,8 +73,7 @@ class Attacher {
             case AttachBy::tracepoint:
                 return tracepoint();
             case AttachBy::raw_tracepoint:
-                return linked(bpf_program__attach_raw_tracepoint(program_, tail().c_str()),
-                              fmt::format("trace point '{}'", tail()));
+                return raw_tracepoint();
             case AttachBy::perf_event:
                 return perf_event();
             case AttachBy::packet_socket:
@@ -166,6 +166,12 @@ class Attacher {
         // Held by what is destroyed last: behind the link to it.
         handle_.holders.push_back(std::make_shared<KprobeEvent>(std::move(*event)));
         return trace_event(id, place + " by kprobe_events");
+    }
+
+    Result<std::string> raw_tracepoint() {
+        bpf_link* link = bpf_program__attach_raw_tracepoint(program_, tail().c_str());
+        if (!link && errno == ENOENT) return fail(no_such_place(row_, tail()));
+        return linked(link, fmt::format("trace point '{}'", tail()));
     }
 
     Result<std::string> tracepoint() {

@@ -17,9 +17,8 @@
 #include "runtime/bpf_fs.h"
 #include "runtime/libbpf_words.h"
 #include "runtime/object_handle.h"
+#include "runtime/object_refusal.h"
 #include "runtime/object_targets.h"
-#include "runtime/program_types.h"
-#include "runtime/tracefs.h"
 #include "runtime/verifier_log.h"
 
 namespace tamis::runtime {
@@ -83,11 +82,13 @@ ProgramPlan plan_of(bpf_program const* program, ElfObject const& elf) {
                     .place = {nullptr, {}},
                     .instructions = bpf_program__insn_cnt(program),
                     .relocations = {},
-                    .needs = {}};
-    out.needs = needs_of(elf, out.section, out.name);
+                    .needs = {},
+                    .chosen = bpf_program__autoload(program)};
+    std::string const section = (out.chosen ? "" : "?") + out.section;
+    out.needs = needs_of(elf, section, out.name);
     std::copy_if(
         elf.relocations.begin(), elf.relocations.end(), std::back_inserter(out.relocations),
-        [&](Relocation const& r) { return r.section == out.section && r.function == out.name; });
+        [&](Relocation const& r) { return r.section == section && r.function == out.name; });
     return out;
 }
 
@@ -140,97 +141,31 @@ bool can_be_opened(std::span<std::byte const> bytes) {
 
 // ---- Loading
 
-// The name that libbpf put in quotes behind the first `what`.
-std::string_view quoted(std::string_view words, std::string_view what, std::string_view before) {
-    std::size_t const end = words.find(before);
-    if (end == words.npos) return {};
-    std::size_t const begin = words.rfind(what, end);
-    if (begin == words.npos) return {};
-    std::string_view const name = words.substr(begin + what.size());
-    return name.substr(0, name.find('\''));
-}
-
-Diagnostic map_refusal(MapPlan const& map, int error) {
-    KernelType const type = map_type(map.type);
-    std::string const what =
-        fmt::format("cannot create map '{}' ({}, {} entries of {} + {} bytes)", escape(map.name),
-                    type.name.empty() ? fmt::format("type {}", map.type) : std::string(type.name),
-                    map.max_entries, map.key_size, map.value_size);
-    auto out = system_error(what, error);
-    if (error == ENOMEM || error == E2BIG)
-        add_note(out, fmt::format("that is more than the kernel gives; `--map {}:max_entries=N` "
-                                  "makes it smaller",
-                                  escape(map.name)));
-    else if (running_kernel() < type.since)
-        add_note(out, fmt::format("such maps are in Linux {}; this is {}", text_of(type.since),
-                                  text_of(running_kernel())));
-    else if (error == EINVAL && type.name.empty())
-        add_note(out, fmt::format("the kernel may be older than map type {}", map.type));
-    else if (error == EPERM)
-        add_note(out, "this needs CAP_BPF, for some types CAP_NET_ADMIN too");
-    return out;
-}
-
-bool is_lockdown() {
-    std::string text;
-    std::getline(std::ifstream("/sys/kernel/security/lockdown"), text);
-    return !text.empty() && text.find("[none]") == text.npos;
-}
-
-void note_what_is_missing(Diagnostic& out, ProgramPlan const& program, int error) {
-    SectionRow const& row = *program.place.row;
-    if (std::string const why = missing(row); !why.empty()) add_note(out, why);
-    if (error == EAGAIN)  // libbpf asks five times
-        add_note(out, "signals interrupted the kernel, each time that it was asked");
-    if (error != EPERM && error != EACCES) return;
-    if (geteuid() != 0)
-        add_note(out, "this needs CAP_BPF, and CAP_PERFMON or CAP_NET_ADMIN by the program's type");
-    else if (row.part == Part::trampolines || row.part == Part::lsm)
-        add_note(out, is_lockdown() ? "the kernel is locked down"
-                                    : "this kernel refuses programs at functions altogether");
-}
-
-// `log` is the verifier's, empty when the kernel did not get that far.
-Diagnostic program_refusal(ProgramPlan const& program, int error, std::string_view log,
-                           std::string_view words) {
-    auto text = lines(log);
-    if (text.empty()) {
-        auto out = system_error("cannot load " + who(program), error);
-        note_what_is_missing(out, program, error);
-        note_last_lines(out, lines(words));
-        return out;
-    }
-    Diagnostic out{fmt::format("the kernel refuses {}: {}", who(program), escape(reason(text))),
-                   std::nullopt,
-                   {},
-                   Fault::system};
-    note_what_is_missing(out, program, error);
-    note_last_lines(out, text);
-    return out;
-}
-
-Diagnostic load_refusal(Loaded::Handle const& handle, int error, std::string_view log,
-                        std::string_view words) {
-    std::string_view const map = quoted(words, "map '", "': failed to create");
-    for (MapPlan const& plan : handle.plan.maps)
-        if (plan.name == map) return map_refusal(plan, error);
-    // libbpf: prog 'NAME': BPF program load failed
-    std::string_view name = quoted(words, "prog '", "': BPF program load failed");
-    if (name.empty()) name = quoted(words, "prog '", "': failed to");
-    for (ProgramPlan const& plan : handle.plan.programs)
-        if (plan.name == name) return program_refusal(plan, error, log, words);
-    auto out = system_error(fmt::format("cannot load '{}'", escape(handle.name)), error);
-    note_last_lines(out, lines(words));
-    return out;
-}
-
 Result<void> check_targets(Loaded::Handle const& handle, Targets const& targets) {
     for (ProgramPlan const& program : handle.plan.programs) {
+        if (!program.chosen) continue;
         if (!program.place.row) return fail(unknown_section(program));
         if (!targets.attach) continue;
         if (auto checked = check_target(program, handle.plan, targets); !checked) return checked;
     }
     return {};
+}
+
+void find_places(Loaded::Handle& handle) {
+    for (ProgramPlan& program : handle.plan.programs) program.place = find_section(program.section);
+}
+
+// What is not chosen is as if it were not there.
+void drop_others(Loaded::Handle& handle) {
+    auto& plans = handle.plan.programs;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < plans.size(); ++i) {
+        bpf_program__set_autoload(handle.programs[i], plans[i].chosen);
+        if (plans[i].chosen) handle.programs[kept++] = handle.programs[i];
+    }
+    handle.programs.resize(kept);
+    std::erase_if(plans, [](ProgramPlan const& program) { return !program.chosen; });
+    find_places(handle);  // they have moved
 }
 
 Result<void> load_object(Loaded::Handle& handle) {
@@ -243,7 +178,8 @@ Result<void> load_object(Loaded::Handle& handle) {
         bpf_program__set_log_buf(program, log.get(), log_size);
     int const error = -bpf_object__load(handle.object);
     for (bpf_program* program : handle.programs) bpf_program__set_log_buf(program, nullptr, 0);
-    if (error != 0) return fail(load_refusal(handle, error, log.get(), words.text()));
+    if (error != 0)
+        return fail(load_refusal(handle.plan, handle.name, error, log.get(), words.text()));
     return {};
 }
 
@@ -315,40 +251,6 @@ Result<void> set(bpf_map* map, MapPlan& plan, MapSetting const& setting) {
 
 }  // namespace
 
-std::string missing(SectionRow const& row) {
-    if (running_kernel() < row.since)
-        return fmt::format("'{}' can be attached from Linux {} on; this is {}", row.name,
-                           text_of(row.since), text_of(running_kernel()));
-    auto const there = [](char const* path) { return access(path, F_OK) == 0; };
-    switch (row.part) {
-        case Part::none:
-        case Part::tracepoints:
-            return {};
-        case Part::kprobes:
-            return has_kprobe_pmu() || has_kprobe_events()
-                       ? ""
-                       : "this kernel was built without kprobes";
-        case Part::fprobes:
-            return kernel_function("register_fprobe_ips") ? ""
-                                                          : "this kernel was built without fprobes";
-        case Part::uprobes:
-            return there("/sys/bus/event_source/devices/uprobe/type")
-                       ? ""
-                       : "this kernel was built without uprobes";
-        case Part::trampolines:
-            return there("/sys/kernel/btf/vmlinux") ? "" : "this kernel was built without BTF";
-        case Part::lsm: {
-            std::ifstream file("/sys/kernel/security/lsm");
-            std::string text;
-            std::getline(file, text);
-            return text.empty() || text.find("bpf") != text.npos
-                       ? ""
-                       : "this kernel was started without `bpf` in lsm=";
-        }
-    }
-    return {};
-}
-
 Loaded::Handle::~Handle() {
     records.reset();
     for (bpf_link* link : links) bpf_link__destroy(link);
@@ -392,11 +294,10 @@ Result<ObjectFile> ObjectFile::read(std::span<std::byte const> bytes, std::strin
         handle->plan.programs.push_back(plan_of(program, *elf));
     }
     if (handle->programs.empty()) return prefixed(input_error("it has no program"));
-    for (std::size_t i = 0; i < handle->programs.size(); ++i) {
-        ProgramPlan& plan = handle->plan.programs[i];  // stays where it is: `place` points into it
-        plan.place = find_section(plan.section);
-        if (plan.place.row) set_type(handle->programs[i], *plan.place.row);
-    }
+    find_places(*handle);
+    for (std::size_t i = 0; i < handle->programs.size(); ++i)
+        if (auto const* row = handle->plan.programs[i].place.row)
+            set_type(handle->programs[i], *row);
     return ObjectFile(std::move(handle));
 }
 
@@ -439,9 +340,23 @@ Result<void> ObjectFile::apply(Fixup const& fixup) {
     return {};
 }
 
+Result<void> ObjectFile::choose(std::span<std::string const> names) {
+    auto& programs = handle_->plan.programs;
+    for (ProgramPlan& program : programs)
+        program.chosen = std::find(names.begin(), names.end(), program.name) != names.end();
+    for (std::string const& name : names)
+        if (std::none_of(programs.begin(), programs.end(),
+                         [&](ProgramPlan const& program) { return program.name == name; }))
+            return fail(input_error(fmt::format("there is no program '{}' in '{}'", escape(name),
+                                                escape(handle_->name)),
+                                    "--dry-run lists the programs"));
+    return {};
+}
+
 Result<Loaded> ObjectFile::load(Targets const& targets) {
     Loaded::Handle& handle = *handle_;
     if (auto checked = check_targets(handle, targets); !checked) return fail(checked.error());
+    drop_others(handle);
     if (!targets.pin.empty()) {
         auto pin = Pin::create(targets.pin);  // before anything is attached that could not stay
         if (!pin) return fail(pin.error());

@@ -36,6 +36,7 @@ struct ProgramPlan {
     std::size_t instructions;
     std::vector<Relocation> relocations;
     Needs needs;
+    bool chosen;  // will be loaded: not where the section begins with `?`, unless it is named
 };
 
 // What an object asks for.
@@ -133,6 +134,8 @@ class ObjectFile {
     Plan const& plan() const;
     // The settings are those of load; an unknown map name in none of them can be noticed here.
     Result<void> apply(Fixup const& fixup);
+    // Only these programs are loaded, by name; a name that no program has is refused.
+    Result<void> choose(std::span<std::string const> names);
     // Once.  Refused before anything is created: a program whose section says nothing, that is not
     // attached by us, or whose target is not given (the message names the option).
     Result<Loaded> load(Targets const& targets);

@@ -193,6 +193,37 @@ class Attached(unittest.TestCase):
         self.assertIn("there is no network interface 'v0'", done.stderr)
 
 
+class Chosen(unittest.TestCase):
+    """Some of the programs of an object."""
+
+    def names(self, *args):
+        done = tamis("--no-attach", "--json", *args, object_file("optional"))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return [json.loads(line)["program"] for line in done.stdout.splitlines()]
+
+    def test_the_rest_is_not_loaded(self):
+        self.assertEqual(self.names(), ["first"])
+        self.assertEqual(self.names("--program", "second"), ["second"])
+        self.assertEqual(self.names("--program", "second", "--program", "first"), ["first", "second"])
+        done = tamis("--dry-run", object_file("optional"))
+        self.assertIn("program second in section xdp: not loaded (--program NAME)\n", done.stdout)
+        plan = json.loads(tamis("--dry-run", "--json", "--program", "second", object_file("optional")).stdout)
+        self.assertEqual([program["chosen"] for program in plan["programs"]], [False, True])
+
+    def test_unknown_name(self):
+        done = tamis("--program", "third", object_file("optional"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("there is no program 'third' in", done.stderr)
+
+    def test_what_is_attached_and_pinned(self):
+        name = f"chosen-{os.getpid()}"
+        self.addCleanup(subprocess.run, [TAMIS, "detach", name], capture_output=True)
+        done = tamis("-i", "v0", "--program", "second", "--pin", name, object_file("optional"))
+        self.assertRegex(done.stderr, r"^attached second id \d+ to xdp on 'v0', native\n$")
+        self.assertEqual(sorted(os.listdir(f"/sys/fs/bpf/tamis/{name}")),
+                         ["about", "link-second", "map-runs", "prog-second"])
+
+
 class Legacy(unittest.TestCase):
     """Maps of the old era."""
 
@@ -281,6 +312,15 @@ class Refusals(unittest.TestCase):
         self.expect(2, ["needs a program\nnote: name it with --binary FILE\n"], object_file("usdt"))
         self.expect(2, ["unknown event 'tea-time'"], "--event", "tea-time", object_file("event"))
         self.expect(2, ["'nothing' is no number of times"], "--event", "cpu-clock:nothing", object_file("event"))
+
+    def test_names_that_the_kernel_does_not_have(self):
+        for program, what, near in (("at_tp", "trace point 'net/netif_recive_skb'", "net/netif_receive_skb"),
+                                    ("at_raw", "trace point 'netif_recive_skb'", "raw_tp/netif_receive_skb"),
+                                    ("at_typed", "trace point 'netif_recive_skb'", "tp_btf/netif_receive_skb"),
+                                    ("at_function", "function 'vfs_raed'", "fentry/vfs_read"),
+                                    ("at_lsm", "function 'file_opne'", "lsm/file_open"),
+                                    ("at_iterator", "function 'taks'", "iter/task")):
+            self.expect(2, [f"this kernel has no {what}", f"'{near}'"], "--program", program, object_file("misnamed"))
 
     def test_targets_that_are_not_there(self):
         self.expect(2, ["to the entry of 'getppid' in '/nonexistent': No such file or directory"], "--binary",
