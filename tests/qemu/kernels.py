@@ -3,6 +3,7 @@
 
     kernels.py BUILD                           the commands of TESTS on every kernel of KERNELS
     kernels.py BUILD [--kernel 6.1] [--test NAME]   some of them
+    kernels.py BUILD --long                    those that take minutes
     kernels.py BUILD [--kernel 6.1] COMMAND    one shell command there; shows what it prints
 """
 import argparse
@@ -40,6 +41,7 @@ class Test:
     kernels: tuple = tuple(KERNELS)
     modules: tuple = ()  # beyond MODULES
     tools: tuple = ()  # files of the system, beyond TOOLS
+    long: bool = False  # takes minutes: for --long only
 
 
 # What libxdp chains programs with.
@@ -56,7 +58,10 @@ TESTS = [
          data=("tests/frontend/expressions.txt",)),
     Test("everywhere", "{build}/tests/translator/everywhere_test --stride 25 "
                        "--gtest_filter=EverywhereKernel.*-*ProgramsDoNotGrow",
-         data=("tests/frontend/expressions.txt", "tests/cases/*.txt")),
+         data=("tests/frontend/expressions.txt", "tests/cases/*.txt", "tests/translator/refusals.txt")),
+    Test("everything everywhere", "{build}/tests/translator/everywhere_test "
+                                  "--gtest_filter=EverywhereKernel.EveryFilter*",
+         data=("tests/frontend/expressions.txt", "tests/cases/*.txt"), long=True),
     Test("command", "sh tests/qemu/command.sh", data=("examples/capture.pcap", "tests/qemu/network.sh")),
     Test("attached", "{build}/tests/load/attached_test", data=("{build}/tests/load/*.o",),
          modules=("act_bpf", "cls_matchall")),
@@ -78,7 +83,7 @@ TESTS = [
 ]
 TOOLS = ["/bin/busybox", "/bin/dash", "/sbin/ip", "/sbin/tc"]  # busybox's ip knows no veth, and its shell no other ip
 MODULES = ["veth", "sch_ingress", "cls_bpf"]
-SECONDS = 240  # for one kernel
+SECONDS = {False: 240, True: 1500}  # for one kernel; with tests that are long
 
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -219,6 +224,7 @@ def make_image(folder, kernel, build, tests):
 
 def boot(kernel, build, tests):
     """What the guest printed until it went off."""
+    seconds = SECONDS[any(test.long for test in tests)]
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder) / "root"
         root.mkdir()
@@ -230,9 +236,9 @@ def boot(kernel, build, tests):
                 "-append", "console=ttyS0 panic=-1 quiet loglevel=3 mitigations=off rcupdate.rcu_expedited=1"]
         try:
             said = subprocess.run(qemu, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  timeout=SECONDS).stdout
+                                  timeout=seconds).stdout
         except subprocess.TimeoutExpired as late:
-            said = (late.stdout or b"") + f"\nkilled after {SECONDS} s\n".encode()
+            said = (late.stdout or b"") + f"\nkilled after {seconds} s\n".encode()
     return said.decode(errors="replace").replace("\r", "")
 
 
@@ -292,6 +298,7 @@ def main():
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--kernel", choices=KERNELS, action="append")
     parser.add_argument("--test", choices=[test.name for test in TESTS], action="append")
+    parser.add_argument("--long", action="store_true", help="the tests that take minutes instead")
     parser.add_argument("command", nargs="?")
     args = parser.parse_intermixed_args()
     build = args.build.resolve()
@@ -309,7 +316,8 @@ def main():
         for kernel in kernels.values():
             print(boot(kernel, build, [Test("command", args.command, data=("{build}/tests/load/*.o",))]))
         return 0
-    return 0 if run_tests(kernels, build, args.test or [test.name for test in TESTS]) else 1
+    names = args.test or [test.name for test in TESTS if test.long == args.long]
+    return 0 if run_tests(kernels, build, names) else 1
 
 
 if __name__ == "__main__":

@@ -18,16 +18,23 @@ inline translator::Options options_for(HookRow const& hook) {
             .stats = true};
 }
 
-// The filter as `tamis compile --hook` compiles it; nothing where the link type has no such filter.
-inline std::optional<cbpf::Program> compile_at(HookRow const& hook, std::string const& text) {
+// The filter as `tamis compile --hook` compiles it.
+inline Result<cbpf::Program> compiled_at(HookRow const& hook, std::string const& text) {
     auto compiled =
         frontend::compile(text, {.link_type = default_link_type(hook),
                                  .context = frontend::Context::live,
                                  .tags = hook.vlan == VlanTag::packet ? frontend::Tags::in_packet
                                                                       : frontend::Tags::taken_out,
                                  .netmask = 0xffffff00});
-    if (!compiled) return std::nullopt;
+    if (!compiled) return fail(compiled.error());
     return std::move(compiled->program);
+}
+
+// The same, or nothing where the link type has no such filter.
+inline std::optional<cbpf::Program> compile_at(HookRow const& hook, std::string const& text) {
+    auto compiled = compiled_at(hook, text);
+    if (!compiled) return std::nullopt;
+    return std::move(*compiled);
 }
 
 // Hooks whose programs the verifier sees in the same way are loaded once.
