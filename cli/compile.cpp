@@ -206,8 +206,8 @@ Result<std::string> graph_text(Input const& input, std::string_view format) {
         return fail(
             {"this filter has no graph",
              std::nullopt,
-             {{"graphs are made by the optimiser, of filters whose headers have places that "
-               "are known beforehand",
+             {{"graphs are made by the optimiser, of expressions that read nothing that changes by "
+               "itself, such as the interface",
                std::nullopt}}});
     return format == "dot" ? frontend::dot(*input.graph, input.source.text)
                            : frontend::listing(*input.graph, input.source.text);

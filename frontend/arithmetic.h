@@ -12,7 +12,8 @@
 
 namespace tamis::frontend {
 
-// What the registers hold of a packet, as far as it is known.
+// What the registers hold of a packet, as far as it is known.  Variables are meant with the value
+// that they have here: no version tells fields apart.
 struct Registers {
     struct Accumulator {
         Field field;
@@ -20,14 +21,19 @@ struct Registers {
         bool operator==(Accumulator const&) const = default;
     };
     struct Index {
-        bool header;  // the length of the IPv4 header at this place, or the number itself
-        std::uint32_t value;
+        enum class Kind : std::uint8_t { number, header, variable } kind = Kind::number;
+        std::uint32_t value = 0;  // the number, or where the IPv4 header is whose length it is
+        // The header lies behind it, and the length is increased by it; or it is the index itself.
+        std::uint8_t variable = Offset::constant;
         bool operator==(Index const&) const = default;
     };
     std::optional<Accumulator> a;
     std::optional<Index> x;
     bool operator==(Registers const&) const = default;
 };
+
+// What X has to hold for the field to be loaded; nothing where that does not matter.
+std::optional<Registers::Index> index_of(Field const& field);
 
 // A relation that has the same outcome for all packets, or that asks whether a field, under a mask,
 // is in a set.
@@ -57,5 +63,13 @@ struct Calculation {
 };
 std::optional<Calculation> calculation(Formula const& formula, Relation const& relation, bool value,
                                        Registers const& before);
+// Code that leaves what is assigned in A.
+std::optional<Calculation> calculation(Formula const& formula, Assignment const& assignment,
+                                       Registers const& before);
+// Code that loads the field into A; index_of() is in X.
+void load(Field const& field, List<cbpf::Insn>& code);
+// Code that puts into X what is not there yet.  For a header behind a variable it needs A.
+void put_into_x(Registers::Index const& wanted, std::optional<Registers::Index> const& held,
+                List<cbpf::Insn>& code);
 
 }  // namespace tamis::frontend

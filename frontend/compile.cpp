@@ -25,7 +25,9 @@ Result<void> check(Options const& options) {
 
 // `ret #snaplen`: what an empty filter is.
 Compiled match_everything(Options const& options, Span whole) {
-    return {{{cbpf::Insn{0x06, 0, 0, options.snaplen}}, {whole}}, {}};
+    Compiled everything{{{cbpf::Insn{0x06, 0, 0, options.snaplen}}, {whole}}, {}};
+    if (options.optimise) everything.graph = Graph{{}, {}, {}, Graph::accept};
+    return everything;
 }
 
 // Unless there is a warning about some of the same words already, which says more.

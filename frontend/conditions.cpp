@@ -60,6 +60,8 @@ Key key_of(Field const& field, std::uint32_t mask) {
     bool const in_packet = field.base == Base::packet || field.base == Base::transport;
     bool const metadata = field.base == Base::packet && field.at.value >= 0x80000000;
     Key key{.field = field};
+    if (field.at.variable != Offset::constant)
+        key.reads = static_cast<std::uint16_t>(1U << field.at.variable);
     if (in_packet && !metadata) key.max = all_ones >> (32 - 8 * field.size);
     if (in_packet) key.reach = all_ones;
     if (in_packet && !metadata && field.at.variable == Offset::constant) {
@@ -222,7 +224,8 @@ bool Conditions::Joining::add(Ref ref) {
     if (ref == neutral(kind_) || !c_.spend(1)) return true;
     if (term(ref).kind == kind_ && !term(ref).same_key) {
         auto const [begin, end] = c_.range(ref);
-        for (std::uint32_t i = begin; i < end; ++i) add(c_.operands_[i]);
+        for (std::uint32_t i = begin; i < end; ++i)
+            if (!add(c_.operands_[i])) return false;
     } else {
         divides_ = divides_ || term(ref).divides;
         put(ref);
@@ -290,11 +293,15 @@ void Conditions::Joining::put_into(Group& group, Ref ref) {
 void Conditions::Joining::put(Ref ref) {
     if (add_bit_test(ref)) return;
     Term const& operand = term(ref);
-    std::size_t const end = groups_.size() > c_.searched_ ? groups_.size() - c_.searched_ : 0;
+    bool const tests_only = c_.searched_ == 0;
+    std::size_t const searched = std::max<std::size_t>(c_.searched_, 1);
+    std::size_t const end = groups_.size() > searched ? groups_.size() - searched : 0;
     for (std::size_t i = groups_.size(); i-- > end;) {
         Group& group = groups_[i];
         if (group.divides) break;
         if (group.key != operand.key) continue;
+        bool const test = group.only == never || term(group.only).kind == Kind::test;
+        if (tests_only && (operand.kind != Kind::test || !test)) break;
         bool const moves = i + 1 < groups_.size();
         if (operand.kind != Kind::test && moves && (operand.divides || !may_move(ref, i))) break;
         if (group.only == ref) return;
@@ -424,9 +431,11 @@ Ref Conditions::Joining::finish(Group const& group) {
 Ref Conditions::Joining::finish() {
     List<Ref> whole;
     whole.reserve(groups_.size() + 1);
+    bool divided = false;  // by what stands before
     for (Group const& group : groups_) {
         Ref const ref = finish(group);
-        if (ref == absorbing(kind_) && !divides_) return ref;
+        if (ref == absorbing(kind_) && !divided) return ref;
+        divided = divided || group.divides;
         if (ref != neutral(kind_)) whole.push_back(ref);
         decided_ = decided_ || ref == absorbing(kind_);
         if (ref == absorbing(kind_)) break;

@@ -22,8 +22,9 @@ struct Key {
     static constexpr std::uint32_t no_relation = ~std::uint32_t{0};
     // What X is for, where code serves headers at different places: `point` tests nothing, but sets
     // X to the place of the field - of a header behind an IPv4 header, or a number; the field of
-    // `counted` counts from there.
-    enum class Role : std::uint8_t { test, point, counted };
+    // `counted` counts from there.  `assign` tests nothing either; `relation` is then the index of
+    // an assignment.
+    enum class Role : std::uint8_t { test, point, counted, assign };
 
     Field field{};
     Role role = Role::test;
@@ -34,9 +35,10 @@ struct Key {
     // The packet's bytes that are read, when those are at a place that is known now: all of them
     // lie before `reach`; a packet that is shorter than `needs` lacks one.
     std::uint32_t reach = 0, needs = 0;
-    // The relation divides by what only the packet tells.  By 0 it ends the program whatever else
-    // is true: it has to be evaluated exactly where the text does.
+    // It has to be evaluated exactly where the text does: an assignment, or a relation that divides
+    // by what only the packet tells, since that ends the program at 0 whatever else is true.
     bool divides = false;
+    std::uint16_t reads = 0, writes = 0;  // variables, a bit for each
     bool is_field() const { return role == Role::test && relation == no_relation; }
     bool operator==(Key const&) const = default;
 };
@@ -61,7 +63,8 @@ class Conditions {
         bool operator==(Piece const&) const = default;
     };
 
-    // `work` bounds the time; operands join one of as many that stand before them as `searched`.
+    // `work` bounds the time; operands join one of as many that stand before them as `searched`,
+    // where that is 0 tests of one key the one right before them.
     explicit Conditions(std::size_t work, std::size_t searched = 32);
 
     std::uint32_t key(Key const& key);

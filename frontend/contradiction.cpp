@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "frontend/graph.h"
+#include "frontend/variables.h"
 
 namespace tamis::frontend {
 namespace {
@@ -82,7 +83,8 @@ Diagnostic find_contradiction(Formula const& formula) {
     constexpr std::size_t max_nodes = 2000;  // parts are tried with each other
     Diagnostic const plain{"the filter matches no packet", std::nullopt, {}};
     if (formula.nodes.size() > max_nodes) return plain;
-    return Search(formula).run(formula.nodes.size() - 1).value_or(plain);
+    Formula const versions = with_versions(formula);
+    return Search(versions).run(versions.nodes.size() - 1).value_or(plain);
 }
 
 }  // namespace tamis::frontend

@@ -1,17 +1,18 @@
 // Three steps:
-//   1. from the root on: what A and X hold when a node begins, whatever path led there;
+//   1. from the root on: what A and X hold when a node begins, whatever path led there; and where
+//      what is assigned to a variable stays in X, because that is what is counted from next;
 //   2. each node as blocks: loads, then a tree of comparisons; nodes that differ in what they load
 //      only share the tree;
 //   3. from the end: the blocks, so that every jump's distance is known when it is written.
 #include "frontend/generate.h"
 
 #include <algorithm>
-#include <cassert>
 #include <span>
 #include <utility>
 
 #include "frontend/arithmetic.h"
 #include "frontend/assembler.h"
+#include "frontend/dead_code.h"
 #include "frontend/opcodes.h"
 #include "frontend/ranges.h"
 
@@ -26,16 +27,33 @@ using Target = Graph::Target;
 constexpr std::uint32_t all_ones = ~std::uint32_t{0};
 constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
 
-// What X has to hold for a field behind an IPv4 header, or for code that counts from a number.
+using IndexKind = Registers::Index::Kind;
+
+// What X holds for code that counts from a header, or from a number.
 Registers::Index pointed(Field const& field) {
-    bool const header = field.base == Base::transport;
-    return {header, header ? field.header : field.at.value};
+    return index_of(field).value_or(Registers::Index{IndexKind::number, field.at.value});
+}
+
+bool hangs_on(std::optional<Registers::Index> const& index, std::uint8_t variable) {
+    return index && index->variable == variable;
+}
+
+List<Key> without_versions(Graph const& graph, Formula const& formula) {
+    if (formula.variables == 0) return {};
+    List<Key> keys = graph.keys;
+    for (Key& key : keys) key.field.at.version = 0;
+    return keys;
 }
 
 class Generating {
   public:
     Generating(Graph const& graph, Formula const& formula, std::uint32_t accept, Span whole)
-        : graph_(graph), formula_(formula), assembler_(accept, whole) {}
+        : graph_(graph),
+          formula_(formula),
+          whole_(whole),
+          current_(without_versions(graph, formula)),
+          keys_(current_.empty() ? graph.keys : current_),
+          assembler_(accept, whole) {}
 
     cbpf::Program run();
 
@@ -56,15 +74,21 @@ class Generating {
         return std::span(graph_.pieces).subspan(node.begin, node.end - node.begin);
     }
     bool tests_bits(Graph::Node const& node) const {
-        return is_bit_test(graph_.keys[node.key], pieces_of(node));
+        return is_bit_test(keys_[node.key], pieces_of(node));
     }
-    void find_cubes();
+    void find_searches();
+    Assignment const& assignment(Key const& key) const {
+        return formula_.assignments[key.relation];
+    }
+    std::optional<std::uint8_t> counts_from(std::uint32_t index) const;
+    void find_counted();
     Registers after(std::uint32_t index, Registers registers);
     void follow_registers();
     void group();
     bool lead_alike(Graph::Node const& a, Graph::Node const& b) const;
     void node(std::uint32_t index);
     void relation(std::uint32_t index);
+    void assign(std::uint32_t index);
     void load(std::uint32_t index);  // its code, unless A has it already
     void tree(std::uint32_t index, Label label, bool masks);
     bool is_masked(std::uint32_t index) const;  // when the node begins
@@ -77,11 +101,17 @@ class Generating {
 
     Graph const& graph_;
     Formula const& formula_;
+    Span whole_;
+    List<Key> const current_;  // with variables: keys without versions
+    List<Key> const& keys_;
     Assembler assembler_;
     List<Entry> entries_;
     List<std::uint32_t> next_in_group_;  // nodes that share a tree, in a ring
     List<bool> mixed_;                   // nodes whose group has different masks
+    // How nodes are searched: by one comparison, or with a mask over the last bits.
     List<std::optional<Cube>> cubes_;
+    List<std::uint8_t> ignored_;
+    List<bool> into_x_;             // assignments whose value is counted from next
     List<std::uint32_t> only_way_;  // to a node, from one that leads nowhere else
     List<bool> written_;
     Label next_label_ = 0;
@@ -92,22 +122,70 @@ class Generating {
 };
 
 // Where one comparison of some bits does.  Not where members of a group differ in their bits.
-void Generating::find_cubes() {
+void Generating::find_searches() {
     cubes_.resize(graph_.nodes.size());
+    ignored_.assign(graph_.nodes.size(), 0);
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
         Graph::Node const& node = graph_.nodes[i];
         if (mixed_[i] || node.end - node.begin < 3) continue;
-        ranges_.read(pieces_of(node));
-        std::size_t const masks = graph_.keys[node.key].mask != all_ones ? 1 : 0;
+        unsigned const ignored = ignorable_bits(keys_[node.key], pieces_of(node));
+        ranges_.read(pieces_of(node), ignored);
+        std::size_t const masks = keys_[node.key].mask != all_ones || ignored > 0 ? 1 : 0;
         cubes_[i] = find_cube(pieces_of(node), ranges_.comparisons() + masks);
+        if (!cubes_[i]) ignored_[i] = static_cast<std::uint8_t>(ignored);
+    }
+}
+
+// The variable that a node wants in X before it puts something else there; Offset::constant when it
+// does that, nothing when it leaves X alone.
+std::optional<std::uint8_t> Generating::counts_from(std::uint32_t index) const {
+    Key const& key = keys_[graph_.nodes[index].key];
+    auto const first = [](List<Insn> const& code) -> std::optional<std::uint8_t> {
+        for (Insn const& insn : code) {
+            if ((cbpf::find(insn.code)->writes & cbpf::X) == 0) continue;
+            if (insn.code != op::ldx_mem) return Offset::constant;
+            return static_cast<std::uint8_t>(op::word_of(static_cast<std::uint8_t>(insn.k)));
+        }
+        return std::nullopt;
+    };
+    if (key.role == Key::Role::assign)
+        return first(calculation(formula_, assignment(key), {})->code);
+    if (key.relation != Key::no_relation)
+        return first(calculation(formula_, formula_.relations[key.relation], key.value, {})->code);
+    auto const wanted = index_of(key.field);
+    return wanted ? std::optional(wanted->variable) : std::nullopt;
+}
+
+// From the ends on: what is counted from next, on the first way on which something is.
+void Generating::find_counted() {
+    if (formula_.variables == 0) return;
+    into_x_.assign(graph_.nodes.size(), false);
+    List<std::optional<std::uint8_t>> next(graph_.nodes.size());
+    for (std::uint32_t i = u32(graph_.nodes.size()); i-- > 0;) {
+        Graph::Node const& node = graph_.nodes[i];
+        std::optional<std::uint8_t> behind;
+        for (Graph::Piece const& piece : pieces_of(node))
+            if (!behind && !Graph::is_end(piece.target)) behind = next[piece.target];
+        Key const& key = keys_[node.key];
+        if (key.role == Key::Role::assign) into_x_[i] = behind == assignment(key).variable;
+        next[i] = counts_from(i);
+        if (!next[i]) next[i] = behind;
     }
 }
 
 Registers Generating::after(std::uint32_t index, Registers registers) {
     Graph::Node const& node = graph_.nodes[index];
-    Key const& key = graph_.keys[node.key];
+    Key const& key = keys_[node.key];
     if (key.role == Key::Role::point) {
         registers.x = pointed(key.field);
+        return registers;
+    }
+    if (key.role == Key::Role::assign) {
+        std::uint8_t const variable = assignment(key).variable;
+        registers.x = calculation(formula_, assignment(key), registers)->after.x;
+        if (hangs_on(registers.x, variable)) registers.x.reset();
+        if (into_x_[index]) registers.x = Registers::Index{IndexKind::variable, 0, variable};
+        registers.a = {{.base = Base::variable, .at = {0, variable}}, all_ones};
         return registers;
     }
     if (key.role == Key::Role::counted) {
@@ -122,9 +200,10 @@ Registers Generating::after(std::uint32_t index, Registers registers) {
     bool const loads = !registers.a || registers.a->field != key.field ||
                        (registers.a->mask != all_ones && registers.a->mask != key.mask);
     std::uint32_t const held = loads ? all_ones : registers.a->mask;
-    std::uint32_t const compared = searched ? searched->mask : all_ones;
+    std::uint32_t const compared = searched ? searched->mask : all_ones << ignored_[index];
     registers.a = {key.field, keeps ? held : key.mask & compared};
-    if (loads && key.field.base == Base::transport) registers.x = pointed(key.field);
+    if (auto const index_of_field = index_of(key.field); loads && index_of_field)
+        registers.x = index_of_field;
     return registers;
 }
 
@@ -134,7 +213,7 @@ void Generating::follow_registers() {
     only_way_.assign(graph_.nodes.size(), all_ones);
     if (!Graph::is_end(graph_.root)) {
         entries_[graph_.root].reached = true;
-        entries_[graph_.root].registers.x = {false, 0};  // so it is where a program begins
+        entries_[graph_.root].registers.x = Registers::Index{};  // 0 where programs begin
     }
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
         Graph::Node const& node = graph_.nodes[i];
@@ -172,7 +251,7 @@ void Generating::group() {
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
         next_in_group_[i] = i;
         Graph::Node const& node = graph_.nodes[i];
-        if (graph_.keys[node.key].relation != Key::no_relation) continue;
+        if (keys_[node.key].relation != Key::no_relation) continue;
         std::uint32_t hash = 0;
         for (Graph::Piece const& p : pieces_of(node)) hash = (hash * 31 + p.low) * 31 + p.target;
         hashed.push_back({hash, i});
@@ -182,7 +261,7 @@ void Generating::group() {
         std::uint32_t const one = hashed[i - 1].second, other = hashed[i].second;
         Graph::Node const &a = graph_.nodes[one], &b = graph_.nodes[other];
         if (hashed[i - 1].first != hashed[i].first || !lead_alike(a, b)) continue;
-        Key const &key = graph_.keys[a.key], &next = graph_.keys[b.key];
+        Key const &key = keys_[a.key], &next = keys_[b.key];
         bool const mixed = key.max != next.max || key.mask != next.mask;
         ranges_.read(pieces_of(a));
         std::size_t const masks = !mixed && key.mask != all_ones ? 1 : 0;
@@ -274,34 +353,37 @@ void Generating::search(std::size_t begin, std::size_t end, Label label, Span sp
 
 void Generating::load(std::uint32_t index) {
     Graph::Node const& node = graph_.nodes[index];
-    Key const& key = graph_.keys[node.key];
+    Key const& key = keys_[node.key];
     Field const& field = key.field;
     Registers const& before = entries_[index].registers;
     if (key.role == Key::Role::point) {
         Registers::Index const wanted = pointed(field);
-        if (before.x != wanted) code(wanted.header ? op::ldx_msh : op::ldx_imm, wanted.value);
-        return;
+        return put_into_x(wanted, before.x, code_);
     }
     if (key.role == Key::Role::counted) return code(op::ld_ind(field.size), field.at.value);
     if (before.a && before.a->field == field &&
         (before.a->mask == all_ones || before.a->mask == key.mask))
         return;
-    switch (field.base) {
-        case Base::packet:
-            return code(op::ld_abs(field.size), field.at.value);
-        case Base::transport:
-            if (before.x != pointed(field)) code(op::ldx_msh, field.header);
-            return code(op::ld_ind(field.size), field.at.value);
-        case Base::length:
-            return code(op::ld_len);
-        case Base::variable:
-            assert(false && "graphs have no variables");
-    }
+    if (auto const wanted = index_of(field)) put_into_x(*wanted, before.x, code_);
+    frontend::load(field, code_);
+}
+
+// The store goes where nothing reads it, see drop_dead_code().
+void Generating::assign(std::uint32_t index) {
+    Graph::Node const& node = graph_.nodes[index];
+    Assignment const& assigned = assignment(keys_[node.key]);
+    auto const value = calculation(formula_, assigned, entries_[index].registers);
+    code_.insert(code_.end(), value->code.begin(), value->code.end());
+    Insn const last = code_.back();
+    code(op::st, op::word_of(assigned.variable));
+    bool const number = last.code == op::ld_imm;
+    if (into_x_[index]) code(number ? op::ldx_imm : op::tax, number ? last.k : 0);
+    tree(index, label_of(index), false);
 }
 
 void Generating::relation(std::uint32_t index) {
     Graph::Node const& node = graph_.nodes[index];
-    Key const& key = graph_.keys[node.key];
+    Key const& key = keys_[node.key];
     auto const pieces = pieces_of(node);
     auto const chosen = calculation(formula_, formula_.relations[key.relation], key.value,
                                     entries_[index].registers);
@@ -328,7 +410,7 @@ void Generating::relation(std::uint32_t index) {
 }
 
 bool Generating::is_masked(std::uint32_t index) const {
-    Key const& key = graph_.keys[graph_.nodes[index].key];
+    Key const& key = keys_[graph_.nodes[index].key];
     auto const& a = entries_[index].registers.a;
     return key.mask == all_ones || (a && a->field == key.field && a->mask == key.mask);
 }
@@ -337,7 +419,7 @@ bool Generating::is_masked(std::uint32_t index) const {
 void Generating::tree(std::uint32_t index, Label label, bool masks) {
     Graph::Node const& node = graph_.nodes[index];
     auto const pieces = pieces_of(node);
-    std::uint32_t const mask = graph_.keys[node.key].mask;
+    std::uint32_t const mask = keys_[node.key].mask;
     if (pieces.size() == 1) {
         blocks_.push_back({.label = label,
                            .begin = std::exchange(pending_, u32(code_.size())),
@@ -358,8 +440,9 @@ void Generating::tree(std::uint32_t index, Label label, bool masks) {
         code(op::alu(Alu::and_), searched->mask);
         return comparison(label, Cond::eq, searched->value, inside, outside, node.span);
     }
-    if (masks) code(op::alu(Alu::and_), mask);
-    ranges_.read(pieces);
+    std::uint32_t const compared = mask & all_ones << ignored_[index];
+    if (masks || ignored_[index] > 0) code(op::alu(Alu::and_), compared);
+    ranges_.read(pieces, ignored_[index]);
     search(0, ranges_.runs.size(), label, node.span);
 }
 
@@ -372,10 +455,10 @@ void Generating::flush() {
 
 void Generating::node(std::uint32_t index) {
     if (written_[index] || !entries_[index].reached) return;
-    Graph::Node const& first = graph_.nodes[index];
-    if (graph_.keys[first.key].relation != Key::no_relation) {
+    Key const& key = keys_[graph_.nodes[index].key];
+    if (key.relation != Key::no_relation) {
         written_[index] = true;
-        relation(index);
+        key.role == Key::Role::assign ? assign(index) : relation(index);
         return flush();
     }
     // The one that is written first stands right before the tree, the others jump.
@@ -404,7 +487,7 @@ void Generating::node(std::uint32_t index) {
         Block block{.label = label_of(member), .yes = compare, .span = graph_.nodes[member].span};
         load(member);
         if (apart && !is_masked(member))
-            code(op::alu(Alu::and_), graph_.keys[graph_.nodes[member].key].mask);
+            code(op::alu(Alu::and_), keys_[graph_.nodes[member].key].mask);
         block.end = u32(code_.size());
         blocks_.push_back(block);
         flush();
@@ -419,12 +502,22 @@ cbpf::Program Generating::run() {
                         [&](Graph::Piece const& piece) { return piece.target == end; }))
             assembler_.end(label_of(end));
     group();
-    find_cubes();
+    find_searches();
+    find_counted();
     follow_registers();
     written_.assign(graph_.nodes.size(), false);
     next_label_ = u32(graph_.nodes.size()) + Assembler::first_free;
     for (std::uint32_t i = u32(graph_.nodes.size()); i-- > 0;) node(i);
-    return assembler_.finish(label_of(graph_.root));
+    if (formula_.variables == 0) return assembler_.finish(label_of(graph_.root));
+    Label const begin = fresh_label();
+    code(op::ld_imm, 0);
+    for (std::uint8_t i = 0; i < formula_.variables; ++i) code(op::st, op::word_of(i));
+    blocks_.push_back(
+        {.label = begin, .end = u32(code_.size()), .yes = label_of(graph_.root), .span = whole_});
+    flush();
+    cbpf::Program program = assembler_.finish(begin);
+    drop_dead_code(program);
+    return program;
 }
 
 }  // namespace

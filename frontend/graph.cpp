@@ -60,6 +60,7 @@ class Reading {
   private:
     std::optional<Ref> test(Test const& test, bool negated, Span span);
     std::optional<Ref> relation(std::uint32_t index, bool negated, Span span);
+    std::optional<Ref> assignment(std::uint32_t index, bool negated, Span span);
     std::optional<Ref> in_set(Field const& field, std::uint32_t mask, List<Interval> set,
                               bool negated, Span span);
     std::uint32_t known(std::uint32_t index, std::uint32_t begin, std::uint32_t end);
@@ -158,6 +159,7 @@ std::optional<Ref> Reading::relation(std::uint32_t index, bool negated, Span spa
         if (step.kind == Step::Kind::field || step.kind == Step::Kind::load) {
             if (changes(step.field)) return std::nullopt;
             Key read = key_of(step.field, all_ones);
+            key.reads |= read.reads;
             if (step.kind == Step::Kind::load) read.reach = all_ones, read.needs = 0;
             key.reach = std::max(key.reach, read.reach);
             key.needs = std::max(key.needs, read.needs);
@@ -190,6 +192,19 @@ std::optional<Ref> Reading::relation(std::uint32_t index, bool negated, Span spa
     return conditions_.test(conditions_.key(key), {{holds, holds}}, span);
 }
 
+// True, whatever the packet is; where that is negated, nothing is true behind it.
+std::optional<Ref> Reading::assignment(std::uint32_t index, bool negated, Span span) {
+    Assignment const& assignment = formula_.assignments[index];
+    if (!calculation(formula_, assignment, {})) return std::nullopt;
+    Key key{.role = Key::Role::assign, .relation = index, .max = 0, .reach = all_ones};
+    key.divides = true;
+    key.writes = static_cast<std::uint16_t>(1U << assignment.variable);
+    for (std::uint32_t i = assignment.begin; i < assignment.end; ++i)
+        key.reads |= key_of(formula_.steps[i].field, all_ones).reads;
+    Ref const done = conditions_.test(conditions_.key(key), {{0, 0}}, span);
+    return negated ? conditions_.join(Conditions::Kind::all, std::array{done, Conditions::never}) : done;
+}
+
 std::optional<Ref> Reading::run() {
     auto const& nodes = formula_.nodes;
     // Whether an odd number of negations stands above: from the end, parents come before operands.
@@ -214,6 +229,7 @@ std::optional<Ref> Reading::run() {
                 ref = relation(node.index, negated[i], node.span);
                 break;
             case Kind::assignment:
+                ref = assignment(node.index, negated[i], node.span);
                 break;
             case Kind::constant:
                 ref = (node.index != 0) != negated[i] ? Conditions::always : Conditions::never;
@@ -408,8 +424,8 @@ List<Graph> decide(Formula const& formula) {
         std::size_t searched;
     };
     List<Graph> graphs;
-    if (formula.variables > 0) return graphs;
-    for (Variant const variant : {Variant{true, 32}, Variant{false, 32}, Variant{false, 1}}) {
+    for (Variant const variant :
+         {Variant{true, 32}, Variant{false, 32}, Variant{false, 1}, Variant{false, 0}}) {
         Conditions conditions(least_work + work_per_node * formula.nodes.size(), variant.searched);
         auto const whole = Reading(formula, conditions).run();
         auto graph = whole ? Deciding(conditions, variant.deep).run(*whole) : std::nullopt;

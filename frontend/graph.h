@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "bpf/diagnostic.h"
 #include "frontend/conditions.h"
@@ -35,16 +36,17 @@ struct Graph {
 // Graphs of the formula, one or two, to choose from.  They accept no packet on which the formula is
 // not true in three-valued logic, where tests of bytes behind the packet's end are unknown; and all
 // that the formula, evaluated from left to right, accepts.  None when the formula is one that
-// graphs are not made of (it assigns variables, reads what changes by itself), or when there are
-// too many cases: the time is bounded by a multiple of n log n.
+// graphs are not made of (it reads what changes by itself), or when there are too many cases: the
+// time is bounded by a multiple of n log n.  Variables have versions, see with_versions().
 List<Graph> decide(Formula const& formula);
 
 // Takes tests out that are decided on every path that leads to them or change nothing, and makes
 // equal nodes one.
 void simplify(Graph& graph);
 
-// Makes one field of two that lie side by side, where that saves instructions.  False: nothing did.
-bool join_neighbours(Graph& graph);
+// Makes one field of two that lie side by side, where that saves instructions.  Returns the graph as
+// it was; nothing where nothing did.
+std::optional<Graph> join_neighbours(Graph& graph);
 
 // Makes one leg of two that do the same at other offsets, where that saves instructions; what X is
 // then for is in the keys.  Nothing above may follow.  False: nothing did.

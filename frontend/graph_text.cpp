@@ -1,10 +1,13 @@
 #include "frontend/graph_text.h"
 
+#include <bit>
 #include <map>
 #include <span>
 #include <vector>
 
 #include <fmt/core.h>
+
+#include "bpf/cbpf.h"
 
 namespace tamis::frontend {
 namespace {
@@ -21,10 +24,20 @@ std::string name(Target target) {
                                      : fmt::format("n{}", target);
 }
 
+std::string variable(unsigned number) { return fmt::format("v{}", number); }
+
+std::string plus(Offset const& offset) {
+    if (offset.variable == Offset::constant) return fmt::format("{}", offset.value);
+    return fmt::format("{} + {}", variable(offset.variable), offset.value);
+}
+
 std::string what(Key const& key, Span span, std::string_view text) {
+    std::string const words = escape(text.substr(span.begin, span.end - span.begin));
+    if (key.role == Key::Role::assign)
+        return fmt::format("{} = what '{}' has to know",
+                           variable(static_cast<unsigned>(std::countr_zero(key.writes))), words);
     if (key.relation != Key::no_relation)
-        return fmt::format("{} '{}'", key.value ? "the value in" : "whether",
-                           escape(text.substr(span.begin, span.end - span.begin)));
+        return fmt::format("{} '{}'", key.value ? "the value in" : "whether", words);
     Field const& field = key.field;
     std::string place;
     if (key.role == Key::Role::point)
@@ -36,16 +49,21 @@ std::string what(Key const& key, Span span, std::string_view text) {
     }
     switch (field.base) {
         case Base::packet:
-            place = fmt::format("[{}:{}]", field.at.value, field.size);
+            place = fmt::format("[{}:{}]", plus(field.at), field.size);
+            if (field.at.variable == Offset::constant)
+                if (auto const* const metadata = cbpf::find_ancillary(field.at.value))
+                    place = metadata->asm_name;
             break;
-        case Base::transport:
-            place = fmt::format("[4*([{}]&0xf) + {}:{}]", field.header, field.at.value, field.size);
+        case Base::transport: {
+            Offset const header{field.header, field.at.variable};
+            place = fmt::format("[4*([{}]&0xf) + {}:{}]", plus(header), plus(field.at), field.size);
             break;
+        }
         case Base::length:
             place = "length";
             break;
         case Base::variable:
-            place = fmt::format("variable {}", field.at.variable);
+            place = variable(field.at.variable);
             break;
     }
     return key.mask == all_ones ? place : fmt::format("{} & {:#x}", place, key.mask);

@@ -67,6 +67,7 @@ class Identifiers : private Part {
     bool net4(std::uint32_t address);
     bool host4(std::uint32_t address, std::uint32_t mask);
     bool decnet();
+    bool no_decnet();
     bool dotted(Token const& token, std::uint32_t& address, std::uint32_t& mask);
     bool port_name(std::string_view name);
     bool port_range(std::string_view name);
@@ -211,10 +212,14 @@ bool Identifiers::decnet() {
     }
     if (type_ != Type::host || id_.prefix != nullptr || id_.mask != nullptr || at != 1 ||
         parts[0] > 63 || parts[1] > 1023)
-        return error(id_.span, fmt::format("'{}' is not an address of DECnet", shown_),
-                     "write AREA.NODE: an area up to 63, a node up to 1023");
+        return no_decnet();
     tests(id_.test).decnet(parts[0] << 10 | parts[1], q_.direction);
     return true;
+}
+
+bool Identifiers::no_decnet() {
+    return error(id_.span, fmt::format("'{}' is not an address of DECnet", shown_),
+                 "write AREA.NODE: an area up to 63, a node up to 1023");
 }
 
 bool Identifiers::ipv4() {
@@ -280,7 +285,11 @@ bool Identifiers::number() {
     std::uint32_t const value = word_.value;
     switch (type_) {
         case Type::host:
-            return host4(value, all_ones);
+            if (q_.protocol == nullptr || q_.protocol->hosts != Hosts::decnet)
+                return host4(value, all_ones);
+            if (value > 0xffff) return no_decnet();
+            tests(id_.test).decnet(value, q_.direction);  // 1024 * AREA + NODE
+            return true;
         case Type::net:
             return net4(value);
         case Type::port:

@@ -14,6 +14,7 @@ struct Offset {
 
     std::uint32_t value = 0;
     std::uint8_t variable = constant;  // of the formula
+    std::uint16_t version = 0;         // of the variable's value, see with_versions()
     bool operator==(Offset const&) const = default;
 };
 constexpr Offset operator+(Offset offset, std::uint32_t more) {

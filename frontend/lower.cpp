@@ -30,9 +30,7 @@ constexpr Field counted_from(Field const& field) {
         return counted_from_nothing;
     return {field.base, 0, {0, field.at.variable}, field.header};
 }
-constexpr std::uint32_t word_of(std::uint8_t variable) {
-    return cbpf::memory_words - 1U - variable;
-}
+using op::word_of;
 
 class Lowering {
   public:

@@ -32,7 +32,7 @@ std::optional<Window> window(Key const& first, Key const& second) {
     Field const &a = first.field, &b = second.field;
     if (!first.is_field() || !second.is_field() || a.base != b.base || a.header != b.header ||
         (a.base != Base::packet && a.base != Base::transport) || first.reach == 0 ||
-        a.at.variable != Offset::constant || b.at.variable != Offset::constant ||
+        a.at.variable != b.at.variable || a.at.version != b.at.version ||
         a.at.value >= 0x80000000 || b.at.value >= 0x80000000)
         return std::nullopt;
     std::uint32_t begin = std::min(a.at.value, b.at.value);
@@ -57,7 +57,7 @@ std::optional<Window> window(Key const& first, Key const& second) {
 class Joining {
   public:
     explicit Joining(Graph& graph) : graph_(graph) {}
-    bool run();
+    std::optional<Graph> run();
 
   private:
     std::span<Piece const> pieces_of(Target node) const {
@@ -86,6 +86,7 @@ class Joining {
     }
 
     Graph& graph_;
+    std::optional<Graph> before_;  // the first change
     List<std::uint32_t> parents_;  // how many nodes lead to each
     List<std::uint32_t> needs_;    // packets that are shorter are not accepted from there on
     List<Piece> joined_;
@@ -173,6 +174,7 @@ bool Joining::join(std::uint32_t index, std::uint32_t second) {
             gone.push_back(piece.target);
         }
     if (1 + search_length(both->key, joined_) >= before) return false;
+    if (!before_) before_ = graph_;
     node.span = span;
     node.key = u32(graph_.keys.size());
     graph_.keys.push_back(both->key);
@@ -182,7 +184,7 @@ bool Joining::join(std::uint32_t index, std::uint32_t second) {
     return true;
 }
 
-bool Joining::run() {
+std::optional<Graph> Joining::run() {
     std::size_t const count = graph_.nodes.size();
     parents_.assign(count, 0);
     needs_.assign(count, 0);
@@ -199,7 +201,6 @@ bool Joining::run() {
         needs_[i] = std::max(needs, graph_.keys[graph_.nodes[i].key].needs);
     }
     if (!Graph::is_end(graph_.root)) ++parents_[graph_.root];
-    bool changed = false;
     constexpr std::size_t few = 16;
     for (std::uint32_t i = u32(count); i-- > 0;) {
         if (parents_[i] == 0 || graph_.nodes[i].end - graph_.nodes[i].begin > few) continue;
@@ -208,16 +209,15 @@ bool Joining::run() {
             if (Graph::is_end(target) || parents_[target] != 1 ||
                 graph_.nodes[target].end - graph_.nodes[target].begin > few)
                 continue;
-            if (!join(i, graph_.nodes[target].key)) continue;
-            changed = true;
-            break;
+            if (join(i, graph_.nodes[target].key)) break;
         }
     }
-    return changed;
+    if (before_) put_in_order(graph_);
+    return std::move(before_);
 }
 
 }  // namespace
 
-bool join_neighbours(Graph& graph) { return Joining(graph).run(); }
+std::optional<Graph> join_neighbours(Graph& graph) { return Joining(graph).run(); }
 
 }  // namespace tamis::frontend

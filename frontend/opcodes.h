@@ -23,4 +23,9 @@ constexpr std::uint16_t branch(cbpf::Cond cond) {
     return codes[static_cast<std::size_t>(cond)];
 }
 
+// Where a formula's variable is kept.
+constexpr std::uint32_t word_of(std::uint8_t variable) {
+    return cbpf::memory_words - 1U - variable;
+}
+
 }  // namespace tamis::frontend::op

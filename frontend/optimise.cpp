@@ -1,63 +1,105 @@
 #include "frontend/optimise.h"
 
 #include <algorithm>
+#include <bit>
 #include <span>
 
 #include "bpf/cbpf_check.h"
 #include "frontend/generate.h"
 #include "frontend/ranges.h"
+#include "frontend/variables.h"
 
 namespace tamis::frontend {
 namespace {
 
-// About how many instructions a graph takes.
-std::size_t length(Graph const& graph) {
-    std::size_t length = 0;
-    for (Graph::Node const& node : graph.nodes)
-        length +=
-            1 + search_length(graph.keys[node.key],
-                              std::span(graph.pieces).subspan(node.begin, node.end - node.begin));
-    return length;
+std::span<Graph::Piece const> pieces_of(Graph const& graph, Graph::Node const& node) {
+    return std::span(graph.pieces).subspan(node.begin, node.end - node.begin);
+}
+
+// About how many instructions a graph takes, and the longest path through it.
+struct Estimate {
+    std::size_t length = 0, path = 0;
+};
+Estimate estimate(Graph const& graph) {
+    constexpr std::size_t few = 8;  // values are compared one after the other
+    Estimate all;
+    List<std::size_t> path(graph.nodes.size());
+    for (std::size_t i = graph.nodes.size(); i-- > 0;) {
+        Key const& key = graph.keys[graph.nodes[i].key];
+        auto const pieces = pieces_of(graph, graph.nodes[i]);
+        std::size_t const search = search_length(key, pieces);
+        std::size_t const load = key.field.base == Base::transport ? 2 : 1;
+        for (Graph::Piece const& piece : pieces)
+            if (!Graph::is_end(piece.target)) path[i] = std::max(path[i], path[piece.target]);
+        path[i] += load + std::min<std::size_t>(search, few + std::bit_width(search / few));
+        all.length += 1 + search;
+        all.path = std::max(all.path, path[i]);
+    }
+    return all;
 }
 
 // In more than a few ranges.
 bool searches(Graph const& graph, Graph::Node const& node) {
     if (node.end - node.begin < 5) return false;
     Ranges ranges;
-    ranges.read(std::span(graph.pieces).subspan(node.begin, node.end - node.begin));
+    ranges.read(pieces_of(graph, node));
     return ranges.runs.size() > 3;
+}
+
+// The graph's program.  Legs become one as long as no packet has a longer way to go for it, except
+// for what neighbours that became one, or searches in halves, have saved.
+Optimised program_of(Graph graph, Formula const& formula, std::uint32_t accept, Span whole) {
+    auto const program = [&](Graph const& of) { return generate(of, formula, accept, whole); };
+    constexpr std::size_t long_list = 200;  // pieces; one instruction more is nothing there
+    bool const is_long = graph.pieces.size() > long_list;
+    bool const halves = std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                                    [&](Graph::Node const& node) { return searches(graph, node); });
+    std::optional<Graph> apart = join_neighbours(graph);
+    if (is_long || (apart && !halves)) {
+        Graph shared = graph;
+        while (share_legs(shared)) continue;
+        if (is_long || estimate(shared).path < estimate(*apart).path)
+            return {program(shared), std::move(shared)};
+    }
+    Optimised best{program(graph), std::move(graph)};
+    std::size_t longest = cbpf::longest_path(best.program.insns) + (halves ? 1 : 0);
+    auto const slower = [&](cbpf::Program const& other) {
+        std::size_t const path = cbpf::longest_path(other.insns);
+        if (path > longest && apart) {
+            longest = std::max(longest, cbpf::longest_path(program(*apart).insns));
+            apart.reset();
+        }
+        return path > longest;
+    };
+    Graph shared = best.graph;
+    while (share_legs(shared)) {
+        cbpf::Program other = program(shared);
+        if (other.insns.size() >= best.program.insns.size() || slower(other)) break;
+        best = {std::move(other), shared};
+    }
+    return best;
 }
 
 }  // namespace
 
-// Legs become one as long as no packet has a longer way to go for it.
-std::optional<Optimised> optimise(Formula const& formula, std::uint32_t accept, Span whole) {
+std::optional<Optimised> optimise(Formula const& text, std::uint32_t accept, Span whole) {
+    std::optional<Formula> versions;
+    if (text.variables > 0) versions = with_versions(text);
+    Formula const& formula = versions ? *versions : text;
     List<Graph> graphs = decide(formula);
     if (graphs.empty()) return std::nullopt;
-    auto const shortest =
-        std::min_element(graphs.begin(), graphs.end(),
-                         [](Graph const& a, Graph const& b) { return length(a) < length(b); });
-    Graph& graph = *shortest;
-    bool const joined = join_neighbours(graph);
-    if (joined) put_in_order(graph);
-    // What a search in halves saves on the way, or a field that is not read by itself, may be
-    // spent.
-    bool const halves = std::any_of(graph.nodes.begin(), graph.nodes.end(),
-                                    [&](Graph::Node const& node) { return searches(graph, node); });
-    // One instruction more on the way is nothing in a long list.
-    constexpr std::size_t long_list = 200;  // pieces
-    if ((joined && !halves) || graph.pieces.size() > long_list) {
-        while (share_legs(graph)) continue;
-        return Optimised{generate(graph, formula, accept, whole), std::move(graph)};
+    // What looks much longer is not tried.
+    std::size_t shortest = ~std::size_t{0};
+    List<std::size_t> lengths;
+    for (Graph const& graph : graphs) {
+        lengths.push_back(graphs.size() > 1 ? estimate(graph).length : 0);
+        shortest = std::min(shortest, lengths.back());
     }
-    Optimised best{generate(graph, formula, accept, whole), std::move(graph)};
-    std::size_t const path = cbpf::longest_path(best.program.insns) + (halves ? 1 : 0);
-    Graph shared = best.graph;
-    while (share_legs(shared)) {
-        cbpf::Program program = generate(shared, formula, accept, whole);
-        bool const slower = cbpf::longest_path(program.insns) > path;
-        if (slower || program.insns.size() >= best.program.insns.size()) break;
-        best = {std::move(program), shared};
+    std::optional<Optimised> best;
+    for (std::size_t i = 0; i < graphs.size(); ++i) {
+        if (lengths[i] > shortest + shortest / 4 + 4) continue;
+        Optimised made = program_of(std::move(graphs[i]), formula, accept, whole);
+        if (!best || made.program.insns.size() < best->program.insns.size()) best = std::move(made);
     }
     return best;
 }

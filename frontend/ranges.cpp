@@ -9,13 +9,18 @@ namespace {
 using Pieces = std::span<Graph::Piece const>;
 constexpr std::uint32_t all_ones = ~std::uint32_t{0};
 
+bool is_single(Graph::Piece const& piece, unsigned ignored) {
+    return piece.low >> ignored == piece.high >> ignored;
+}
+
 // The first piece behind single values that leads to `target` again; `begin` where there is none.
-std::size_t exceptions_end(Pieces pieces, std::size_t begin, Graph::Target target) {
+std::size_t exceptions_end(Pieces pieces, std::size_t begin, Graph::Target target,
+                           unsigned ignored) {
     constexpr std::size_t in_a_row = 8;
     std::size_t i = begin;
     for (; i < std::min(pieces.size(), begin + in_a_row); ++i) {
         if (i > begin && pieces[i].target == target) return i;
-        if (pieces[i].low != pieces[i].high) return begin;
+        if (!is_single(pieces[i], ignored)) return begin;
     }
     return i == pieces.size() ? i : begin;
 }
@@ -23,12 +28,13 @@ std::size_t exceptions_end(Pieces pieces, std::size_t begin, Graph::Target targe
 }  // namespace
 
 // Single values between neighbours that lead to the same place are exceptions.
-void Ranges::read(Pieces pieces) {
+void Ranges::read(Pieces pieces, unsigned ignored) {
     runs.clear();
     exceptions.clear();
     for (std::size_t i = 0; i < pieces.size(); ++i) {
         Graph::Piece const& piece = pieces[i];
-        if (i == 0 && piece.high == 0 && pieces.size() > 1 && pieces[1].low != pieces[1].high) {
+        if (i == 0 && pieces.size() > 1 && is_single(piece, ignored) &&
+            !is_single(pieces[1], ignored)) {
             exceptions.push_back({0, piece.target});
             runs.push_back({0, pieces[1].high, pieces[1].target, 0, 1});
             ++i;
@@ -38,7 +44,7 @@ void Ranges::read(Pieces pieces) {
             runs.back().high = piece.high;
             continue;
         }
-        std::size_t end = runs.empty() ? i : exceptions_end(pieces, i, runs.back().target);
+        std::size_t end = runs.empty() ? i : exceptions_end(pieces, i, runs.back().target, ignored);
         if (end == i) {
             runs.push_back({piece.low, piece.high, piece.target,
                             static_cast<std::uint32_t>(exceptions.size()), 0});
@@ -85,14 +91,27 @@ bool is_bit_test(Key const& key, Pieces pieces) {
     return key.mask != all_ones && pieces.size() == 2 && pieces[0].high == 0;
 }
 
+unsigned ignorable_bits(Key const& key, Pieces pieces) {
+    std::uint32_t bounds = 0;
+    for (Graph::Piece const& piece : pieces) bounds |= piece.low;
+    if (bounds == 0 || (bounds & 1) != 0 || pieces.size() < 4) return 0;
+    auto const ignored = static_cast<unsigned>(std::countr_zero(bounds));
+    Ranges all, upper;
+    all.read(pieces);
+    upper.read(pieces, ignored);
+    std::size_t const masks = key.mask == all_ones ? 1 : 0;  // that are not there anyway
+    return upper.comparisons() + masks < all.comparisons() ? ignored : 0;
+}
+
 std::size_t search_length(Key const& key, Pieces pieces) {
     if (pieces.size() == 1) return 0;
     if (is_bit_test(key, pieces)) return 1;
     if (pieces.size() == 2) return key.mask != all_ones ? 2 : 1;
+    unsigned const ignored = ignorable_bits(key, pieces);
     Ranges ranges;
-    ranges.read(pieces);
+    ranges.read(pieces, ignored);
     std::size_t const comparisons = ranges.comparisons();
-    std::size_t const masks = key.mask != all_ones ? 1 : 0;
+    std::size_t const masks = key.mask != all_ones || ignored > 0 ? 1 : 0;
     if (auto const cube = find_cube(pieces, comparisons + masks)) return cube->value == 0 ? 1 : 2;
     return comparisons + masks;
 }

@@ -24,7 +24,8 @@ struct Ranges {
     List<Run> runs;              // in order
     List<Exception> exceptions;  // of all runs, in order
 
-    void read(std::span<Graph::Piece const> pieces);
+    // Values that differ in their last bits only, `ignored` of them, count as one.
+    void read(std::span<Graph::Piece const> pieces, unsigned ignored = 0);
     std::size_t comparisons() const { return runs.size() - 1 + exceptions.size(); }
 };
 
@@ -36,6 +37,10 @@ struct Cube {
 };
 // Nothing as well where a search is as short.
 std::optional<Cube> find_cube(std::span<Graph::Piece const> pieces, std::size_t comparisons);
+
+// How many of the last bits a search had better mask out first: those of networks of one length, or
+// of many.  No piece begins at a value that has one of them.
+unsigned ignorable_bits(Key const& key, std::span<Graph::Piece const> pieces);
 
 // How many instructions it takes to find out where the value of a field leads, the load not
 // counted.

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "frontend/graph.h"
+#include "frontend/ranges.h"
 
 namespace tamis::frontend {
 namespace {
@@ -58,6 +59,7 @@ class Simplifying {
     }
     bool thread();
     void thread_node(std::uint32_t index);
+    void look_ahead(std::uint32_t index);
     Target resolved(Target target, std::uint32_t key, Interval values, Facts const& facts);
     List<Interval> known(std::uint32_t key, Facts const& facts) const;
     Target where(Graph::Node const& node, List<Interval> const& values);
@@ -69,6 +71,7 @@ class Simplifying {
     Graph& graph_;
     List<Facts> facts_;
     List<std::uint32_t> needs_;  // packets that are shorter are not accepted from here on
+    List<std::uint16_t> reads_;  // variables that are read from here on
 };
 
 // ------------------------------------------------------------------------------- from the root on
@@ -143,7 +146,47 @@ void Simplifying::learn(Target target, Facts const& before, std::uint32_t key,
     });
 }
 
+// Where some of the values of an edge lead to is known behind it, that is decided here unless it
+// takes more comparisons.
+void Simplifying::look_ahead(std::uint32_t index) {
+    constexpr std::size_t few = 16;
+    Graph::Node& node = graph_.nodes[index];
+    if (node.end - node.begin > few) return;
+    auto const again = [&](Target target) {
+        return !Graph::is_end(target) && graph_.nodes[target].key == node.key &&
+               graph_.nodes[target].end - graph_.nodes[target].begin <= few;
+    };
+    auto const own = pieces_of(node);
+    if (std::none_of(own.begin(), own.end(), [&](Piece const& p) { return again(p.target); }))
+        return;
+    List<Piece> decided;
+    for (Piece const& piece : own) {
+        if (!again(piece.target)) {
+            decided.push_back(piece);
+            continue;
+        }
+        for (Piece const& next : pieces_of(graph_.nodes[piece.target]))
+            if (next.high >= piece.low && next.low <= piece.high)
+                decided.push_back(
+                    {std::max(next.low, piece.low), std::min(next.high, piece.high), next.target});
+    }
+    std::size_t kept = 0;
+    for (Piece const& piece : decided) {
+        if (kept > 0 && decided[kept - 1].target == piece.target)
+            decided[kept - 1].high = piece.high;
+        else
+            decided[kept++] = piece;
+    }
+    decided.resize(kept);
+    Key const& key = graph_.keys[node.key];
+    if (search_length(key, decided) > search_length(key, own)) return;
+    node.begin = u32(graph_.pieces.size());
+    graph_.pieces.insert(graph_.pieces.end(), decided.begin(), decided.end());
+    node.end = u32(graph_.pieces.size());
+}
+
 void Simplifying::thread_node(std::uint32_t index) {
+    look_ahead(index);
     Graph::Node const& node = graph_.nodes[index];
     Facts const facts = facts_[index];
     struct Edge {
@@ -179,6 +222,8 @@ bool Simplifying::thread() {
 bool Simplifying::changes_nothing(Graph::Node const& node, Target target) const {
     if (target == Graph::reject) return true;
     Key const& key = graph_.keys[node.key];
+    if (key.role == Key::Role::assign)
+        return Graph::is_end(target) || (reads_[target] & key.writes) == 0;
     if (key.divides) return false;
     if (key.reach == 0) return true;
     return key.reach != all_ones && !Graph::is_end(target) && needs_[target] >= key.reach;
@@ -188,6 +233,7 @@ void Simplifying::merge() {
     std::size_t const count = graph_.nodes.size();
     List<Target> places(count);
     needs_.assign(count, 0);
+    reads_.assign(count, 0);
     std::size_t size = 64;
     while (size < 2 * count) size *= 2;
     List<std::uint32_t> table(size, all_ones);
@@ -206,12 +252,15 @@ void Simplifying::merge() {
                 graph_.pieces[end++] = piece;
         }
         node.end = end;
+        Key const& key = graph_.keys[node.key];
         for (Piece const& piece : pieces_of(node)) {
+            if (!Graph::is_end(piece.target)) reads_[i] |= reads_[piece.target];
             if (piece.target != Graph::reject)
                 needs = std::min(needs, Graph::is_end(piece.target) ? 0 : needs_[piece.target]);
             hash = (hash * 0x9e3779b1U ^ piece.low) * 0x85ebca6bU ^ piece.target;
         }
-        needs_[i] = std::max(needs, graph_.keys[node.key].needs);
+        needs_[i] = std::max(needs, key.needs);
+        reads_[i] = static_cast<std::uint16_t>((reads_[i] & ~key.writes) | key.reads);
         places[i] = i;
         if (end - node.begin == 1 && changes_nothing(node, graph_.pieces[node.begin].target)) {
             places[i] = graph_.pieces[node.begin].target;
@@ -242,24 +291,25 @@ void Simplifying::rebuild(List<Target> const& places) {
             if (!Graph::is_end(piece.target)) reached[piece.target] = true;
     }
     List<Target> moved(graph_.nodes.size());
-    std::uint32_t kept = 0, end = 0;
+    std::uint32_t kept = 0;
+    List<Piece> pieces;
+    pieces.reserve(graph_.pieces.size());
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i)
         if (reached[i] && places[i] == i) moved[i] = kept++;
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
         if (!reached[i] || places[i] != i) continue;
         Graph::Node node = graph_.nodes[i];
-        std::uint32_t const begin = end;
-        for (std::uint32_t p = node.begin; p < node.end; ++p) {
-            Piece piece = graph_.pieces[p];
+        std::uint32_t const begin = u32(pieces.size());
+        for (Piece piece : pieces_of(node)) {
             if (!Graph::is_end(piece.target)) piece.target = moved[piece.target];
-            graph_.pieces[end++] = piece;
+            pieces.push_back(piece);
         }
         node.begin = begin;
-        node.end = end;
+        node.end = u32(pieces.size());
         graph_.nodes[moved[i]] = node;
     }
     graph_.nodes.resize(kept);
-    graph_.pieces.resize(end);
+    graph_.pieces = std::move(pieces);
     if (!Graph::is_end(graph_.root)) graph_.root = moved[graph_.root];
 }
 

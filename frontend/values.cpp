@@ -71,16 +71,27 @@ std::uint32_t Values::read(std::uint32_t begin, std::uint32_t end) {
 }
 
 std::uint32_t Values::field(Field const& field) {
-    bool const wide = field.base == Base::length || is_metadata(field);
+    bool const wide = field.size == 0 || is_metadata(field);
     return add({.kind = Kind::field,
                 .field = field,
                 .bits = wide ? all_ones : all_ones >> (32 - 8 * field.size)});
 }
 
+// 4 * (packet[variable + header] & 15)
+std::uint32_t Values::header_length(Field const& behind) {
+    Offset const header{behind.header, behind.at.variable, behind.at.version};
+    std::uint32_t const first = field({Base::packet, 1, header});
+    return with_number(Alu::lsh, with_number(Alu::and_, first, 0xf), 2);
+}
+
 // A constant part of the index joins the offset where nothing can wrap: X + k may under one rule
 // and may not under the other.
 std::uint32_t Values::load(Field field, std::uint32_t index) {
-    if (field.base == Base::transport) index = binary(Alu::add, index, header_length(field.header));
+    bool const moves = field.at.variable != Offset::constant;
+    if (moves) index = binary(Alu::add, index, variable(field.at));
+    if (field.base == Base::transport)
+        index = binary(Alu::add, index, moves ? header_length(field) : header_length(field.header));
+    field.at = {field.at.value};
     Value const i = values_[index];
     if (i.kind == Kind::binary && i.op == Alu::add && is_number(i.b)) {
         std::uint64_t const highest =
@@ -91,6 +102,11 @@ std::uint32_t Values::load(Field field, std::uint32_t index) {
         }
     }
     field.base = Base::packet;
+    Value const& from = values_[index];
+    if (from.kind == Kind::field && from.field.base == Base::variable)
+        return this->field({Base::packet,
+                            field.size,
+                            {field.at.value, from.field.at.variable, from.field.at.version}});
     if (values_[index].kind == Kind::header_length)
         return this->field({Base::transport, field.size, field.at, values_[index].number});
     return add({.kind = Kind::load,
@@ -104,6 +120,7 @@ std::uint32_t Values::binary(Alu op, std::uint32_t a, std::uint32_t b) {
         if (auto const folded = apply(op, values_[a].number, values_[b].number))
             return number(*folded);
     if (is_number(a) && commutes(op)) std::swap(a, b);
+    if ((op == Alu::and_ || op == Alu::or_) && equal(a, b)) return a;
     if (is_number(b) && takes(op, values_[b].number)) return with_number(op, a, values_[b].number);
     return add({.kind = Kind::binary, .op = op, .a = a, .b = b, .bits = bits_of(op, a, b)});
 }
@@ -114,7 +131,7 @@ std::optional<std::uint32_t> Values::as_header_length(Alu op, Value const& a,
     auto const byte = [&](std::uint32_t i) -> std::optional<std::uint32_t> {
         Value const& v = values_[i];
         if (v.kind != Kind::field || v.field.base != Base::packet || v.field.size != 1 ||
-            is_metadata(v.field))
+            v.field.at.variable != Offset::constant || is_metadata(v.field))
             return std::nullopt;
         return v.field.at.value;
     };
@@ -162,7 +179,37 @@ std::uint32_t Values::with_number(Alu op, std::uint32_t a, std::uint32_t n) {
     bool const changes_nothing = n == 0 && op != Alu::and_ && op != Alu::mul;
     if (changes_nothing) return a;
     std::uint32_t const right = number(n);
+    if (bits_of(op, a, right) == 0 && !may_end(a)) return number(0);
     return add({.kind = Kind::binary, .op = op, .a = a, .b = right, .bits = bits_of(op, a, right)});
+}
+
+bool Values::equal(std::uint32_t a, std::uint32_t b) const {
+    Value const &one = values_[a], &other = values_[b];
+    if (a == b) return true;
+    if (one.kind != other.kind || one.op != other.op || one.number != other.number ||
+        one.field != other.field)
+        return false;
+    if (one.kind == Kind::load || one.kind == Kind::negate) return equal(one.a, other.a);
+    return one.kind != Kind::binary || (equal(one.a, other.a) && equal(one.b, other.b));
+}
+
+// Whether it can end the program: by a load or a division.
+bool Values::may_end(std::uint32_t i) const {
+    Value const& v = values_[i];
+    switch (v.kind) {
+        case Kind::number:
+            return false;
+        case Kind::field:
+            return v.field.size != 0;
+        case Kind::header_length:
+        case Kind::load:
+            return true;
+        case Kind::negate:
+            return may_end(v.a);
+        case Kind::binary:
+            break;
+    }
+    return v.op == Alu::div || v.op == Alu::mod || may_end(v.a) || may_end(v.b);
 }
 
 std::uint32_t Values::bits_of(Alu op, std::uint32_t a, std::uint32_t b) const {

@@ -51,6 +51,7 @@ class Values {
     std::uint32_t number(std::uint32_t n) {
         return add({.kind = Value::Kind::number, .number = n, .bits = n});
     }
+    bool equal(std::uint32_t a, std::uint32_t b) const;
     bool is_number(std::uint32_t i) const { return values_[i].kind == Value::Kind::number; }
 
   private:
@@ -62,11 +63,16 @@ class Values {
     std::uint32_t header_length(std::uint32_t header) {
         return add({.kind = Value::Kind::header_length, .number = header, .bits = 0x3c});
     }
+    std::uint32_t header_length(Field const& behind);
+    std::uint32_t variable(Offset const& at) {
+        return field({Base::variable, 0, {0, at.variable, at.version}});
+    }
     std::uint32_t load(Field field, std::uint32_t index);
     std::uint32_t binary(cbpf::Alu op, std::uint32_t a, std::uint32_t b);
     std::uint32_t with_number(cbpf::Alu op, std::uint32_t a, std::uint32_t number);
     std::optional<std::uint32_t> as_header_length(cbpf::Alu op, Value const& a,
                                                   std::uint32_t n) const;
+    bool may_end(std::uint32_t i) const;
     std::uint32_t bits_of(cbpf::Alu op, std::uint32_t a, std::uint32_t b) const;
 
     Formula const& formula_;

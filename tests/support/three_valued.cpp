@@ -1,7 +1,6 @@
 #include "tests/support/three_valued.h"
 
 #include <algorithm>
-#include <cassert>
 #include <optional>
 #include <vector>
 
@@ -15,6 +14,7 @@ using cbpf::Cond;
 using frontend::Base;
 using frontend::Field;
 using frontend::Formula;
+using frontend::Offset;
 using frontend::Step;
 using Number = std::optional<std::uint32_t>;  // nothing: unknown
 
@@ -34,10 +34,6 @@ class Evaluation {
         if (!at || *at + size > packet_.bytes.size()) return std::nullopt;
         return load_be(packet_.bytes, static_cast<std::size_t>(*at), size);
     }
-    Number header_length(std::uint32_t header) const {
-        Number const first = load(header, 1);
-        return first ? Number(4 * (*first & 15)) : std::nullopt;
-    }
     Truth tree(std::size_t i);
     Number field(Field const& field) const;
     Number load_at(Field const& field, std::uint32_t index) const;
@@ -49,34 +45,30 @@ class Evaluation {
     runtime::Packet const& packet_;
     runtime::Rules rules_;
     bool unknown_ = false;  // something was
+    std::vector<Number> variables_ = std::vector<Number>(formula_.variables, Number(0));
 };
 
 Number Evaluation::field(Field const& field) const {
-    switch (field.base) {
-        case Base::packet:
-            if (kernel())
-                if (cbpf::Ancillary const* const row = cbpf::find_ancillary(field.at.value))
-                    return packet_.ancillary[static_cast<std::size_t>(row->number) / 4];
-            return load(field.at.value, field.size);
-        case Base::transport: {
-            Number const length = header_length(field.header);
-            if (!length) return std::nullopt;
-            return load(std::uint64_t{*length} + field.at.value, field.size);
-        }
-        case Base::length:
-            return packet_.length;
-        case Base::variable:
-            break;
-    }
-    assert(false && "formulas with variables have another judge");
-    return std::nullopt;
+    if (field.base == Base::length) return packet_.length;
+    if (field.base == Base::variable) return variables_[field.at.variable];
+    if (kernel() && field.base == Base::packet && field.at.variable == Offset::constant)
+        if (cbpf::Ancillary const* const row = cbpf::find_ancillary(field.at.value))
+            return packet_.ancillary[static_cast<std::size_t>(row->number) / 4];
+    return load_at(field, 0);
 }
 
 Number Evaluation::load_at(Field const& field, std::uint32_t index) const {
+    if (field.at.variable != Offset::constant) {
+        Number const begin = variables_[field.at.variable];
+        if (!begin) return std::nullopt;
+        index += *begin;
+    }
     if (field.base == Base::transport) {
-        Number const length = header_length(field.header);
-        if (!length) return std::nullopt;
-        index += *length;
+        bool const moves = field.at.variable != Offset::constant;
+        std::uint64_t const from = moves ? *variables_[field.at.variable] : 0;
+        Number const first = load(from + field.header, 1);
+        if (!first) return std::nullopt;
+        index += 4 * (*first & 15);
     }
     return load(std::uint64_t{index} + field.at.value, field.size);
 }
@@ -178,9 +170,11 @@ Truth Evaluation::tree(std::size_t i) {
             Number const left = value(relation.begin, relation.middle);
             return compare(relation.cond, left, value(relation.middle, relation.end));
         }
-        case Kind::assignment:
-            assert(false && "formulas with variables have another judge");
-            break;
+        case Kind::assignment: {
+            frontend::Assignment const& assignment = formula_.assignments[node.index];
+            variables_[assignment.variable] = value(assignment.begin, assignment.end);
+            return Truth::yes;
+        }
         case Kind::constant:
             return node.index != 0 ? Truth::yes : Truth::no;
         case Kind::negation:
@@ -195,7 +189,11 @@ Truth Evaluation::tree(std::size_t i) {
     bool const all = node.kind == Kind::conjunction;
     Truth truth = all ? Truth::yes : Truth::no;
     for (auto operand = operands.rbegin(); operand != operands.rend(); ++operand) {
+        std::vector<Number> const before = variables_;
+        bool const perhaps = truth == Truth::unknown;  // the evaluation has come here
         truth = all ? std::min(truth, tree(*operand)) : std::max(truth, tree(*operand));
+        for (std::size_t v = 0; v < variables_.size(); ++v)
+            if (perhaps && variables_[v] != before[v]) variables_[v] = std::nullopt;
         if (truth == (all ? Truth::no : Truth::yes)) break;
     }
     return truth;

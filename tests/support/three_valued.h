@@ -18,8 +18,8 @@ enum class Truth : std::uint8_t {
 
 // Kleene's logic: tests of bytes that the packet lacks are unknown.  From left to right, up to the
 // operand that decides; `divides_by_zero`, if not null, says whether there was a division by zero
-// on the way, before anything unknown.  A formula of tests and relations only; it is walked by
-// recursion.
+// on the way, before anything unknown.  What an operand assigns that may or may not have been
+// looked at is unknown.  The formula is walked by recursion.
 Truth evaluate(frontend::Formula const& formula, runtime::Packet const& packet,
                runtime::Rules rules, bool* divides_by_zero = nullptr);
 
