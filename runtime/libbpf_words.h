@@ -6,7 +6,7 @@
 namespace tamis::runtime {
 
 // While one lives, warnings of libbpf calls by this thread are collected in text(), unescaped;
-// otherwise they go where they went before.  One at a time per thread.
+// otherwise they go where they went before.  Of several the innermost gets them.
 class LibbpfWords {
   public:
     LibbpfWords();
@@ -17,6 +17,7 @@ class LibbpfWords {
 
   private:
     std::string text_;
+    std::string* outer_;
 };
 
 }  // namespace tamis::runtime

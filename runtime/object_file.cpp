@@ -141,6 +141,21 @@ bool can_be_opened(std::span<std::byte const> bytes) {
 
 // ---- Loading
 
+// An interface has one XDP program.
+Result<void> check_single(Plan const& plan) {
+    ProgramPlan const* first = nullptr;
+    for (ProgramPlan const& program : plan.programs) {
+        if (!program.chosen || program.place.row->by != AttachBy::xdp) continue;
+        if (first)
+            return fail(input_error(
+                fmt::format("{} and {} cannot both be attached: an interface has one XDP program",
+                            who(*first), who(program)),
+                "--program NAME chooses one"));
+        first = &program;
+    }
+    return {};
+}
+
 Result<void> check_targets(Loaded::Handle const& handle, Targets const& targets) {
     for (ProgramPlan const& program : handle.plan.programs) {
         if (!program.chosen) continue;
@@ -148,7 +163,7 @@ Result<void> check_targets(Loaded::Handle const& handle, Targets const& targets)
         if (!targets.attach) continue;
         if (auto checked = check_target(program, handle.plan, targets); !checked) return checked;
     }
-    return {};
+    return targets.attach ? check_single(handle.plan) : Result<void>();
 }
 
 void find_places(Loaded::Handle& handle) {
@@ -168,7 +183,15 @@ void drop_others(Loaded::Handle& handle) {
     find_places(handle);  // they have moved
 }
 
+// Where maps have names to be pinned under, a file system for them.
+Result<void> mount_for_pins(Plan const& plan) {
+    for (MapPlan const& map : plan.maps)
+        if (map.pin.starts_with(bpf_fs_path)) return mount_bpf_fs();
+    return {};
+}
+
 Result<void> load_object(Loaded::Handle& handle) {
+    if (auto mounted = mount_for_pins(handle.plan); !mounted) return mounted;
     LibbpfWords words;
     constexpr std::size_t log_size =
         (std::size_t{1} << 24) - 1;  // the most that every kernel takes
@@ -283,6 +306,8 @@ Result<ObjectFile> ObjectFile::read(std::span<std::byte const> bytes, std::strin
     if (!handle->object) {
         auto diagnostic = input_error("libbpf refuses it");
         note_last_lines(diagnostic, lines(words.text()));
+        if (words.text().find("extern ") != std::string::npos)
+            add_note(diagnostic, "`bpftool gen object` joins objects that need each other");
         return prefixed(std::move(diagnostic));
     }
     set_record_sizes(handle->object);

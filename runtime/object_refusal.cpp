@@ -29,7 +29,7 @@ std::string_view quoted(std::string_view words, std::string_view what, std::stri
     return name.substr(0, name.find('\''));
 }
 
-Diagnostic map_refusal(MapPlan const& map, int error) {
+Diagnostic map_refusal(MapPlan const& map, int error, std::string_view words) {
     KernelType const type = map_type(map.type);
     std::string const what =
         fmt::format("cannot create map '{}' ({}, {} entries of {} + {} bytes)", escape(map.name),
@@ -47,6 +47,8 @@ Diagnostic map_refusal(MapPlan const& map, int error) {
         add_note(out, fmt::format("the kernel may be older than map type {}", map.type));
     else if (error == EPERM)
         add_note(out, "this needs CAP_BPF, for some types CAP_NET_ADMIN too");
+    else
+        note_last_lines(out, lines(words));
     return out;
 }
 
@@ -96,7 +98,7 @@ Diagnostic load_refusal(Plan const& plan, std::string const& object, int error,
                         std::string_view log, std::string_view words) {
     std::string_view const map = quoted(words, "map '", "': failed to create");
     for (MapPlan const& refused : plan.maps)
-        if (refused.name == map) return map_refusal(refused, error);
+        if (refused.name == map) return map_refusal(refused, error, words);
     // libbpf: prog 'NAME': BPF program load failed
     std::string_view name = quoted(words, "prog '", "': BPF program load failed");
     if (name.empty()) name = quoted(words, "prog '", "': failed to");

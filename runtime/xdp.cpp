@@ -89,6 +89,8 @@ std::string keepers(std::uint32_t link) {
     std::error_code error;
     std::string const line = fmt::format("link_id:\t{}", link);
     for (auto const& process : std::filesystem::directory_iterator("/proc", error)) {
+        std::string const number = process.path().filename().string();
+        if (number.find_first_not_of("0123456789") != number.npos) continue;  // `self`, for one
         for (auto const& file :
              std::filesystem::directory_iterator(process.path() / "fdinfo", error)) {
             std::ifstream info(file.path());
@@ -96,8 +98,8 @@ std::string keepers(std::uint32_t link) {
                 if (text == line) {
                     std::string name;
                     std::getline(std::ifstream(process.path() / "comm"), name);
-                    out += fmt::format("{}process {} '{}'", out.empty() ? "" : ", ",
-                                       process.path().filename().string(), escape(name));
+                    out += fmt::format("{}process {} '{}'", out.empty() ? "" : ", ", number,
+                                       escape(name));
                 }
         }
     }
@@ -112,7 +114,7 @@ Diagnostic taken(std::string const& interface, Holder const& by) {
             .notes = {{.message = by.link != 0
                                       ? fmt::format("link {} holds it, which is kept by {}",
                                                     by.link, keepers(by.link))
-                                      : fmt::format("`--replace {}` puts it aside until we end; "
+                                      : fmt::format("`tamis attach --replace {}` puts it aside; "
                                                     "`ip link set dev {} xdp off` removes it",
                                                     by.program, escape(interface)),
                        .span = {}}},

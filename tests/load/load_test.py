@@ -210,6 +210,18 @@ class Chosen(unittest.TestCase):
         plan = json.loads(tamis("--dry-run", "--json", "--program", "second", object_file("optional")).stdout)
         self.assertEqual([program["chosen"] for program in plan["programs"]], [False, True])
 
+    def test_one_interface_has_one_xdp_program(self):
+        done = tamis("-i", "v0", "--program", "first", "--program", "second", object_file("optional"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("program 'first' (xdp) and program 'second' (xdp) cannot both be attached", done.stderr)
+        self.assertIn("note: --program NAME chooses one\n", done.stderr)
+        with Running("-i", "v0", object_file("xdp")) as running:
+            running.wait_for(1)
+            done = tamis("-i", "v0", object_file("device"))
+        self.assertEqual(done.returncode, 3)
+        self.assertRegex(done.stderr, rf"XDP on 'v0' is taken by program \d+ 'pass'\nnote: link \d+ holds it, which is "
+                                      rf"kept by process {running.process.pid} 'tamis'\n")
+
     def test_unknown_name(self):
         done = tamis("--program", "third", object_file("optional"))
         self.assertEqual(done.returncode, 2)
