@@ -18,9 +18,16 @@ bash -c 'source "$0" && complete -p tamis' "$prefix/share/bash-completion/comple
 
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name tamis.pc)")
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR=$folder
-# shellcheck disable=SC2046
-"$@" -std=c++20 "$source/examples/match-capture/match_capture.cpp" -o "$folder/match_capture" \
-    $(pkg-config --cflags tamis) $(pkg-config --libs --static tamis)
+make() { # SOURCE PROGRAM COMPILER...
+    local from=$1 to=$2
+    shift 2
+    # shellcheck disable=SC2046
+    "$@" -std=c++20 "$from" -o "$to" $(pkg-config --cflags tamis) $(pkg-config --libs --static tamis)
+}
+make "$source/examples/match-capture/match_capture.cpp" "$folder/match_capture" "$@"
 "$folder/match_capture" "$source/examples/capture.pcap" 'udp port 53' |
     diff - "$source/examples/match-capture/expected.txt"
-echo "installed, and a program built with it"
+make "$source/examples/tracex1/main.cpp" "$folder/tracex1" "$@"
+! "$folder/tracex1" /nonexistent.o 2>"$folder/said"
+grep -q "cannot read object '/nonexistent.o': No such file or directory" "$folder/said"
+echo "installed, and programs built with it"
