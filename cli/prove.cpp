@@ -86,8 +86,8 @@ std::string text_of(std::string const& subject, std::string const& sizes, Proof 
             std::string text = fmt::format("{}: proved: {}, {:.0f} ms\n", subject, sizes, took);
             if (!proof.idle.empty())
                 text += fmt::format(
-                    "  no packet reaches {} blocks, as in the classic program; the first is at "
-                    "instruction {}\n",
+                    "  no packet reaches {} of its blocks, as in the classic program; the first is "
+                    "at instruction {}\n",
                     proof.idle.size(), proof.idle[0].insn);
             return text;
         }
@@ -497,8 +497,7 @@ Exit prove_compiled(InputOptions const& options, Input const& input, int link_ty
         if (code != Exit::success) complain(text_of(std::string(what), "", proof, 0));
     };
     if (extended)
-        need("translation",
-             verify::prove_translation(input.program, *extended, translation, {.blocks = false}));
+        need("translation", verify::prove_translation(input.program, *extended, translation));
     if (options.unoptimised || !options.cbpf.empty()) return worst;
     auto const context = hook ? frontend::Context::live : frontend::Context::dead;
     InputOptions plain = options;

@@ -3,9 +3,10 @@
 //     mutation [--fault N] [--jobs J] [--timeout SECONDS]
 //
 // Each fault is switched on alone, while the repository's filters are translated for every hook, or
-// optimised.  It is killed when the prover finds a packet on which a program is wrong, or when the
-// kernel's verifier refuses a program.  Exit 1 when one survives that mutants.txt does not call
-// equivalent, or when one is killed that it does.
+// optimised.  It is killed when the prover finds a packet on which a program is wrong, or code that
+// no packet reaches, or when the kernel's verifier refuses a program.  What one question refutes
+// must not be proved in stretches, nor as an object.  Exit 1 when it is, when a fault survives that
+// mutants.txt does not call equivalent, or when one is killed that it does.
 #include <algorithm>
 #include <atomic>
 #include <charconv>
@@ -21,6 +22,7 @@
 #include "tests/mutation/planted.h"
 #include "tests/support/corpus.h"
 #include "translator/translate.h"
+#include "verify/cut_points.h"
 #include "verify/prove.h"
 
 namespace tamis {
@@ -126,6 +128,7 @@ std::vector<Subject> subjects() {
 struct Fate {
     std::string killer;  // "prover" or "verifier"; empty: survived
     std::string where;
+    std::string missed;  // what else should have found it
     std::size_t changed = 0, proofs = 0, undecided = 0, loads = 0;
 };
 
@@ -148,6 +151,27 @@ bool judge(Fate& fate, verify::Proof const& proof, std::string const& where) {
     return true;
 }
 
+// A filter that is refuted is not proved in stretches either, nor as the object that it would be if
+// somebody else had compiled it.
+std::string missed(int number, Subject const& subject, HookRow const& hook) {
+    std::optional<ebpf::Program> faulty;
+    {
+        Planted const on(number);
+        auto filter = translator::translate_filter(subject.program, hook, options_for(hook).shape);
+        if (filter) faulty = std::move(*filter);
+    }
+    verify::ProveOptions const options{.timeout = std::chrono::seconds(settings.timeout),
+                                       .blocks = false};
+    if (!faulty || verify::prove_filter(subject.program, *faulty, hook, options).outcome !=
+                       verify::Outcome::refuted)
+        return "";
+    if (!verify::prove_by_cuts(subject.program, *faulty, hook, nullptr, options))
+        return "proved in stretches";
+    auto const object =
+        verify::prove_object(subject.program, *faulty, hook, {{}, {0}}, nullptr, false, options);
+    return object.outcome == verify::Outcome::proved ? "proved as an object" : "";
+}
+
 bool hunt_translation(Fate& fate, int number, Subject const& subject, bool may_load) {
     for (std::size_t i = 0; i < hooks().size(); ++i) {
         HookRow const& hook = hooks()[i];
@@ -164,8 +188,10 @@ bool hunt_translation(Fate& fate, int number, Subject const& subject, bool may_l
             judge(fate,
                   verify::prove_translation(subject.program, *faulty, options_for(hook),
                                             {.timeout = std::chrono::seconds(settings.timeout)}),
-                  where))
+                  where)) {
+            fate.missed = missed(number, subject, hook);
             return true;
+        }
         if (may_load && fate.loads < max_loads) {
             ++fate.loads;
             if (refused_by_verifier(*faulty, hook) && !refused_by_verifier(*right, hook)) {
@@ -240,6 +266,7 @@ int run() {
             if (fate.killer.empty() && !fault.equivalent.empty())
                 verdict = fmt::format("equivalent: {}", fault.equivalent), ++equivalent;
             if (fate.killer.empty() && fault.equivalent.empty()) verdict = "SURVIVED", ++wrong;
+            if (!fate.missed.empty()) verdict += ", but " + fate.missed, ++wrong;
             fmt::print(
                 "{:3} {}: {}: {}; {} programs changed, {} proofs ({} undecided), {} loads, "
                 "{:.1f} s{}\n",
