@@ -16,6 +16,7 @@
 #include "cli/wait.h"
 #include "runtime/netns.h"
 #include "runtime/object_file.h"
+#include "runtime/program_types.h"
 #include "runtime/tracefs.h"
 
 namespace tamis::cli {
@@ -85,6 +86,11 @@ Result<void> check_names(LoadOptions const& o, std::vector<MapOption> const& opt
                 wrong(fmt::format("there is no map '{}' in '{}'", escape(name), escape(o.file)),
                       "--dry-run lists the maps"));
     }
+    for (MapPlan const& map : plan.maps)
+        if (std::count(o.dumps.begin(), o.dumps.end(), map.name) != 0 && !has_keys(map))
+            return fail(wrong(fmt::format("map '{}' ({}) has no entries by key", escape(map.name),
+                                          runtime::map_type(map.type).name),
+                              "--print shows the records of ring buffers and perf event arrays"));
     return {};
 }
 
@@ -299,7 +305,8 @@ Exit load(std::vector<std::string> const& args) {
         ->check(CLI::Range(pid_t{1}, pid_t{1} << 22));
     app.add_option("--event", t.event, "for perf_event: NAME, or NAME:TIMES-A-SECOND")
         ->type_name("EVENT");
-    app.add_option("--binary", t.binary, "for uprobe and usdt: FILE, or for uprobe FILE:FUNCTION")->type_name("FILE");
+    app.add_option("--binary", t.binary, "for uprobe and usdt: FILE, or for uprobe FILE:FUNCTION")
+        ->type_name("FILE");
     app.add_option("--nf", t.netfilter,
                    "for section netfilter: ipv4 or ipv6, a hook, and perhaps a priority")
         ->type_name("FAMILY:HOOK[:PRIORITY]");

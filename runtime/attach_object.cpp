@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "runtime/functions_like.h"
 #include "runtime/kernel_names.h"
 #include "runtime/kprobe_events.h"
 #include "runtime/libbpf_words.h"
@@ -64,6 +65,10 @@ class Attacher {
         switch (row_.by) {
             case AttachBy::kprobe:
                 return kprobe();
+            case AttachBy::kprobe_session:
+                return kprobe_session();
+            case AttachBy::uprobes:
+                return uprobes();
             case AttachBy::uprobe:
                 return uprobe();
             case AttachBy::usdt:
@@ -206,6 +211,29 @@ class Attacher {
             errno = error;
         }
         return linked(link, std::move(place));
+    }
+
+    Result<std::string> kprobe_session() {
+        auto const functions = kernel_functions_like(tail());
+        if (!functions) {
+            Diagnostic out = functions.error();
+            if (std::string why = missing(row_); !why.empty())
+                out.notes.push_back({std::move(why), std::nullopt});
+            return fail(std::move(out));
+        }
+        return linked(link_kprobes(bpf_program__fd(program_), row_.attach_type, *functions),
+                      fmt::format("the entries and returns of '{}'", tail()));
+    }
+
+    Result<std::string> uprobes() {
+        auto const [file, function] = user_function(plan_.place.tail, targets_.binary);
+        auto offsets = user_functions_like(file, function.name);
+        if (!offsets) return fail(offsets.error());
+        bool const on_return = row_.name.starts_with("uretprobe");
+        return linked(link_uprobes(bpf_program__fd(program_), row_.attach_type,
+                                   {file, std::move(*offsets), on_return, targets_.pid}),
+                      fmt::format("{} of '{}' in '{}'", on_return ? "the returns" : "the entries",
+                                  function.name, file));
     }
 
     Result<std::string> uprobe() {

@@ -24,6 +24,16 @@ Fd create_link(LinkCreate const& request) {
     return Fd(static_cast<int>(syscall(SYS_bpf, BPF_LINK_CREATE, &request, sizeof request)));
 }
 
+// The same for links that have no target but what `places` says.
+template <class Places>
+Fd create_link(std::uint32_t program, std::uint32_t attach_type, Places const& places) {
+    LinkCreate request{
+        .program = program, .target = 0, .attach_type = attach_type, .flags = 0, .rest = {}};
+    static_assert(sizeof places <= sizeof request.rest);
+    std::memcpy(request.rest.data(), &places, sizeof places);
+    return create_link(request);
+}
+
 struct ProgramQuery {
     std::uint32_t target, attach_type, query_flags, attach_flags;
     std::uint64_t ids;
@@ -81,6 +91,32 @@ Fd link_netfilter(int program, NetfilterPlace const& place) {
     request.rest[1] = place.hook;
     std::memcpy(&request.rest[2], &place.priority, sizeof place.priority);
     return create_link(request);
+}
+
+Fd link_kprobes(int program, std::uint32_t attach_type, std::vector<std::string> const& functions) {
+    std::vector<char const*> names;
+    for (std::string const& function : functions) names.push_back(function.c_str());
+    struct {
+        std::uint32_t flags, count;
+        std::uint64_t names, addresses, cookies;
+    } const places{0, static_cast<std::uint32_t>(names.size()),
+                   reinterpret_cast<std::uintptr_t>(names.data()), 0, 0};
+    return create_link(static_cast<std::uint32_t>(program), attach_type, places);
+}
+
+Fd link_uprobes(int program, std::uint32_t attach_type, UserPlaces const& places) {
+    struct {
+        std::uint64_t path, offsets, reference_counters, cookies;
+        std::uint32_t count, flags, process, unused;
+    } const request{reinterpret_cast<std::uintptr_t>(places.file.c_str()),
+                    reinterpret_cast<std::uintptr_t>(places.offsets.data()),
+                    0,
+                    0,
+                    static_cast<std::uint32_t>(places.offsets.size()),
+                    places.on_return ? 1U : 0U,
+                    places.process > 0 ? static_cast<std::uint32_t>(places.process) : 0U,
+                    0};
+    return create_link(static_cast<std::uint32_t>(program), attach_type, request);
 }
 
 std::optional<NetfilterPlace> parse_netfilter_family(std::string_view text) {

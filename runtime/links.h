@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
+
+#include <sys/types.h>
 
 #include "runtime/kernel.h"
 
@@ -23,6 +26,19 @@ std::optional<std::vector<std::uint32_t>> tcx_programs(std::uint32_t interface, 
 // An end of a netkit pair, from Linux 6.7.  `interface` is the pair's first device; the attach
 // type, BPF_NETKIT_PRIMARY or BPF_NETKIT_PEER, says which end.
 Fd link_netkit(int program, std::uint32_t interface, std::uint32_t attach_type);
+
+// Many of the kernel's functions at once, from Linux 6.10 with BPF_TRACE_KPROBE_SESSION: at their
+// entries and returns.
+Fd link_kprobes(int program, std::uint32_t attach_type, std::vector<std::string> const& functions);
+
+// Many places of a file at once, from Linux 6.6; offsets in bytes.
+struct UserPlaces {
+    std::string file;
+    std::vector<std::uint64_t> offsets;
+    bool on_return;
+    pid_t process;  // -1: all
+};
+Fd link_uprobes(int program, std::uint32_t attach_type, UserPlaces const& places);
 
 // A netfilter hook of this network namespace, from Linux 6.4.
 struct NetfilterPlace {

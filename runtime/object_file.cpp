@@ -98,6 +98,7 @@ void set_type(bpf_program* program, SectionRow const& row) {
     if (bpf_program__type(program) != BPF_PROG_TYPE_UNSPEC) return;
     bpf_program__set_type(program, static_cast<bpf_prog_type>(row.prog_type));
     bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(row.attach_type));
+    if (row.name.ends_with(".s")) bpf_program__set_flags(program, BPF_F_SLEEPABLE);
 }
 
 std::string near_sections(std::string_view name) {

@@ -30,6 +30,9 @@ struct MapPlan {
     bool legacy;               // it was defined in the section `maps`
 };
 
+// Whether its entries have keys, so that they can be listed: not those of queues and buffers.
+bool has_keys(MapPlan const& map);
+
 struct ProgramPlan {
     std::string name, section;
     Section place;  // the section's row, and what follows its name there

@@ -16,8 +16,8 @@ struct Packet {
     // How many of the bytes lie between a program's data and data_end; the others are in pages of
     // their own, where only the kernel's loads reach.  None: all of them.
     std::optional<std::uint32_t> linear{};
-    // Value of ancillary 4*i (bpf/cbpf.h Anc), under the kernel's rule.  An interface index of 0 is a
-    // packet without a device: reading that or the device's type ends a program with its A.
+    // Value of ancillary 4*i (bpf/cbpf.h Anc), under the kernel's rule.  An interface index of 0 is
+    // a packet without a device: reading that or the device's type ends a program with its A.
     std::array<std::uint32_t, 16> ancillary{};
     // Where, in bytes, offset 0 of a program is.  More than 0 where a socket sits above the link
     // layer.

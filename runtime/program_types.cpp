@@ -190,6 +190,7 @@ constexpr std::uint64_t ip6_addresses =
     at(BPF_CGROUP_INET6_BIND) | at(BPF_CGROUP_INET6_CONNECT) | at(BPF_CGROUP_UDP6_RECVMSG) |
     at(BPF_CGROUP_INET6_GETPEERNAME) | at(BPF_CGROUP_INET6_GETSOCKNAME);
 
+constexpr std::uint64_t probe_sessions = at(56) | at(57);  // BPF_TRACE_KPROBE_SESSION, _UPROBE_SESSION
 // BPF_CGROUP_UNIX_*, newer than Debian's linux/bpf.h: connect, sendmsg, recvmsg, getpeername, getsockname
 constexpr std::uint64_t unix_answers = at(51) | at(52) | at(53);
 constexpr std::uint64_t unix_addresses = at(49) | at(50) | unix_answers;
@@ -285,6 +286,7 @@ constexpr ReturnRow return_rows[] = {
     {BPF_PROG_TYPE_CGROUP_DEVICE, every, {0, 1}},
     {BPF_PROG_TYPE_CGROUP_SYSCTL, every, {0, 1}},
     {BPF_PROG_TYPE_CGROUP_SOCKOPT, every, {0, 1}},
+    {BPF_PROG_TYPE_KPROBE, probe_sessions, {0, 1}},
     {BPF_PROG_TYPE_TRACING, at(BPF_TRACE_FENTRY) | at(BPF_TRACE_FEXIT), {0, 0}},
     {BPF_PROG_TYPE_TRACING, at(BPF_TRACE_ITER), {0, 1}},
     {BPF_PROG_TYPE_LSM, at(BPF_LSM_CGROUP), {0, 1}},

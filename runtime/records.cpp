@@ -182,6 +182,18 @@ Result<void> Loaded::read_records() {
 
 std::uint64_t Loaded::lost_records() const { return handle_->records ? handle_->records->lost : 0; }
 
+bool has_keys(MapPlan const& map) {
+    constexpr std::uint32_t arena = 33;  // newer than Debian's linux/bpf.h
+    constexpr std::uint32_t without[] = {BPF_MAP_TYPE_QUEUE,
+                                         BPF_MAP_TYPE_STACK,
+                                         BPF_MAP_TYPE_BLOOM_FILTER,
+                                         BPF_MAP_TYPE_RINGBUF,
+                                         BPF_MAP_TYPE_USER_RINGBUF,
+                                         BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+                                         arena};
+    return std::find(std::begin(without), std::end(without), map.type) == std::end(without);
+}
+
 Result<std::vector<Loaded::Entry>> Loaded::entries(std::string const& name) const {
     bpf_map const* map = bpf_object__find_map_by_name(handle_->object, name.c_str());
     if (!map)

@@ -13,6 +13,8 @@ constexpr std::uint32_t attach_netfilter = 45, attach_tcx_ingress = 46, attach_t
 constexpr std::uint32_t attach_unix_connect = 49, attach_unix_sendmsg = 50,
                         attach_unix_recvmsg = 51, attach_unix_getpeername = 52,
                         attach_unix_getsockname = 53;
+constexpr std::uint32_t attach_uprobe_multi = 48, attach_kprobe_session = 56,
+                        attach_uprobe_session = 57;
 constexpr std::uint32_t attach_netkit_primary = 54, attach_netkit_peer = 55;
 
 using By = AttachBy;
@@ -31,12 +33,19 @@ constexpr SectionRow table[] = {
     {"kretprobe",              required, BPF_PROG_TYPE_KPROBE,          0,                             By::kprobe,         Target::none,       {4, 1},   kprobes},
     {"kprobe.multi",           required, BPF_PROG_TYPE_KPROBE,          BPF_TRACE_KPROBE_MULTI,        By::libbpf,         Target::none,       {5, 18},  fprobes},
     {"kretprobe.multi",        required, BPF_PROG_TYPE_KPROBE,          BPF_TRACE_KPROBE_MULTI,        By::libbpf,         Target::none,       {5, 18},  fprobes},
+    {"kprobe.session",          required, BPF_PROG_TYPE_KPROBE,          attach_kprobe_session,         By::kprobe_session, Target::none,       {6, 10},  fprobes},
     {"ksyscall",               required, BPF_PROG_TYPE_KPROBE,          0,                             By::kprobe,         Target::none,       {4, 17},  kprobes},
     {"kretsyscall",            required, BPF_PROG_TYPE_KPROBE,          0,                             By::kprobe,         Target::none,       {4, 17},  kprobes},
     {"uprobe",                 optional, BPF_PROG_TYPE_KPROBE,          0,                             By::uprobe,         Target::binary,     {4, 17},  uprobes},
     {"uretprobe",              optional, BPF_PROG_TYPE_KPROBE,          0,                             By::uprobe,         Target::binary,     {4, 17},  uprobes},
     {"uprobe.s",               optional, BPF_PROG_TYPE_KPROBE,          0,                             By::uprobe,         Target::binary,     {6, 0},   uprobes},
     {"uretprobe.s",            optional, BPF_PROG_TYPE_KPROBE,          0,                             By::uprobe,         Target::binary,     {6, 0},   uprobes},
+    {"uprobe.multi",            required, BPF_PROG_TYPE_KPROBE,          attach_uprobe_multi,           By::uprobes,        Target::binary,     {6, 6},   uprobes},
+    {"uretprobe.multi",         required, BPF_PROG_TYPE_KPROBE,          attach_uprobe_multi,           By::uprobes,        Target::binary,     {6, 6},   uprobes},
+    {"uprobe.multi.s",          required, BPF_PROG_TYPE_KPROBE,          attach_uprobe_multi,           By::uprobes,        Target::binary,     {6, 6},   uprobes},
+    {"uretprobe.multi.s",       required, BPF_PROG_TYPE_KPROBE,          attach_uprobe_multi,           By::uprobes,        Target::binary,     {6, 6},   uprobes},
+    {"uprobe.session",          required, BPF_PROG_TYPE_KPROBE,          attach_uprobe_session,         By::uprobes,        Target::binary,     {6, 13},  uprobes},
+    {"uprobe.session.s",        required, BPF_PROG_TYPE_KPROBE,          attach_uprobe_session,         By::uprobes,        Target::binary,     {6, 13},  uprobes},
     {"usdt",                   required, BPF_PROG_TYPE_KPROBE,          0,                             By::usdt,           Target::file,       {4, 17},  uprobes},
     {"tracepoint",             required, BPF_PROG_TYPE_TRACEPOINT,      0,                             By::tracepoint,     Target::none,       {4, 7},   tracepoints},
     {"tp",                     required, BPF_PROG_TYPE_TRACEPOINT,      0,                             By::tracepoint,     Target::none,       {4, 7},   tracepoints},

@@ -13,6 +13,8 @@ namespace tamis::runtime {
 // How a loaded program gets to where it runs.
 enum class AttachBy : std::uint8_t {
     kprobe,          // perf event of the kprobe PMU, or a trace event of kprobe_events
+    kprobe_session,  // link to many functions
+    uprobes,         // link to many functions of a file
     uprobe,          // perf event of the uprobe PMU
     usdt,            // uprobes at the places that the program's notes name
     libbpf,          // bpf_program__attach: the section says everything

@@ -105,6 +105,11 @@ Result<Fd> tracefs() {
     return fail(std::move(diagnostic));
 }
 
+Result<std::string> read_tracefs(std::string const& file) {
+    auto const root = tracefs();
+    return root ? read_file(*root, file) : fail(root.error());
+}
+
 Result<std::uint64_t> tracepoint_number(std::string const& name) {
     auto const root = tracefs();
     if (!root) return fail(root.error());

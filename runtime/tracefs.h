@@ -16,6 +16,9 @@ namespace tamis::runtime {
 // this file descriptor knows and that goes with it.
 Result<Fd> tracefs();
 
+// The content of one of its files.
+Result<std::string> read_tracefs(std::string const& file);
+
 // The number of the trace point `category/name`, for perf_event_open; an unknown one is the input's
 // fault and gets near matches in a note.
 Result<std::uint64_t> tracepoint_number(std::string const& name);

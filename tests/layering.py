@@ -20,7 +20,7 @@ ROOMS = {
 # Where a library may be included, by the beginning of its headers' names.
 LIBRARIES = [
     (r"boost/", r"frontend/grammar\.cpp"),
-    (r"(libelf|gelf)\.h", r"(backend/elf_file\.cpp|runtime/elf_(object|sections)\.(cpp|h)|tests/backend/.*)"),
+    (r"(libelf|gelf)\.h", r"(backend/elf_file\.cpp|runtime/(elf_object|elf_sections|functions_like)\.(cpp|h)|tests/backend/.*)"),
     (r"bpf/btf\.h", r"(backend/btf\.cpp|tests/(backend|runtime)/.*|runtime/.*|verify/.*)"),
     (r"bpf/", r"(runtime/.*|verify/.*|tests/.*|fuzz/.*)"),
     (r"cap-ng\.h", r"runtime/privilege\.cpp"),

@@ -4,7 +4,7 @@
 // A case is an object of ./objects, what its sections leave open, and the event.  Its programs
 // count their runs in the map `runs`, each under its place in the file.  What the running kernel
 // does not take is skipped, with the reason; on Debian's Linux 6.12, where tests/qemu runs this,
-// nothing is.
+// only what is newer is.
 #include <algorithm>
 #include <array>
 #include <fstream>
@@ -98,9 +98,12 @@ std::vector<Case> cases() {
          "ip link add primary type netkit && ip link set primary up && ip link set nk0 up"},
         {"trace", test::traces, tracing()},
         {"usdt", test::traces, with(&Targets::binary, "/proc/self/exe")},
+        {"uprobe_multi", test::traces, with(&Targets::binary, "/proc/self/exe")},
+        {"uprobe_session", test::traces, with(&Targets::binary, "/proc/self/exe")},
         {"kprobe", test::calls},
         {"kprobe", test::calls, by_trace_events()},
         {"kprobe_multi", test::calls},
+        {"kprobe_session", test::calls},
         {"trampoline", test::calls},
         {"sleepable", test::kernel_tests, {}, false, {6, 2}},
         {"iter", test::nothing},
@@ -262,6 +265,8 @@ TEST_P(Attached, RunsByARealEventAndGoesWithItsLoader) {
         if (kernel_has_all()) GTEST_FAIL() << why << ", but this kernel is to have everything";
         GTEST_SKIP() << why;
     };
+    for (SectionRow const* row : rows)
+        if (runtime::running_kernel() < row->since) GTEST_SKIP() << runtime::missing(*row);
     for (SectionRow const* row : rows)
         if (std::string const why = refusal(*row); !why.empty()) return skip(why);
     if (runtime::running_kernel() < c.since) return skip("Linux " + runtime::text_of(c.since));

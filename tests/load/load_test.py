@@ -301,6 +301,7 @@ class Output(unittest.TestCase):
         for option, message in ((["--print", "nothing"], "there is no map 'nothing'"),
                                 (["--dump", "nothing"], "there is no map 'nothing'"),
                                 (["--print", "runs"], "map 'runs' is neither a ring buffer nor a perf event array"),
+                                (["--dump", "ring"], "map 'ring' (ringbuf) has no entries by key"),
                                 (["--print", "ring:nothing"], "the object's BTF has no type 'nothing'")):
             done = tamis("-i", "v0", *option, object_file("output"))
             self.assertEqual(done.returncode, 2, option)
@@ -339,6 +340,9 @@ class Refusals(unittest.TestCase):
                     "/nonexistent", object_file("uprobe"))
         self.expect(2, ["to the entry of 'no_function' in '/bin/true'", "failed to find symbol 'no_function'"],
                     "--binary", "/bin/true:no_function", object_file("uprobe"))
+        self.expect(2, ["'/bin/true' has no function 'tamis_test_*'"], "--binary", "/bin/true",
+                    object_file("uprobe_multi"))
+        self.expect(2, ["cannot open '/nonexistent'"], "--binary", "/nonexistent", object_file("uprobe_multi"))
         self.expect(2, ["to trace point 'tamis:event' in '/bin/true'"], "--binary", "/bin/true", object_file("usdt"))
 
     def test_maps(self):

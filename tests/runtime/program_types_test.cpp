@@ -20,12 +20,14 @@
 namespace tamis::runtime {
 namespace {
 
-// Every way in which sections have programs loaded, each once.
+// Every way in which sections have programs loaded here, each once.
 std::vector<ProgramKind> kinds() {
     std::vector<ProgramKind> out;
     for (SectionRow const& row : sections()) {
         ProgramKind const kind{row.prog_type, row.attach_type};
-        if (std::find(out.begin(), out.end(), kind) == out.end()) out.push_back(kind);
+        bool const is_new = std::find(out.begin(), out.end(), kind) == out.end();
+        bool const is_known = kind.attach_type == 0 || row.since <= running_kernel();
+        if (is_new && is_known) out.push_back(kind);
     }
     return out;
 }
