@@ -1,6 +1,7 @@
 // The direct form: packet bytes through pointers.
 //
 //     test_order.cpp       tests of one value, in the order that falls through
+//     networks.cpp         ranges that are networks
 //     reloads.cpp          loads of what a register holds
 //     facts.cpp            what is known at each instruction
 //       bounds.cpp, needs.cpp, orders.cpp, checks.cpp, joins.cpp: the passes that find it out

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "translator/networks.h"
 #include "translator/reloads.h"
 #include "translator/target.h"
 
@@ -36,6 +37,7 @@ bool has(HookRow const& hook, Shape const& shape, Anc number) {
 
 Reordered prepared(cbpf::Program const& program) {
     Reordered out = rotate_tests(program);
+    mask_networks(out.program);
     drop_reloads(out.program);
     return out;
 }
@@ -114,11 +116,15 @@ Registers Plan::choose_registers() const {
         std::any_of(facts.begin(), facts.end(), [](Facts const& f) { return f.slow; }) ||
         any_emitted(reads_context);
     Registers chosen = calls ? with_calls : without_calls;
-    // Cells live in what is left, first in what need not be saved; which of them are used more does
-    // not matter much.
-    std::vector<Reg> const free = calls               ? std::vector{Reg::r9}
-                                  : wants_data(false) ? std::vector{Reg::r6, Reg::r8}
-                                                      : std::vector{chosen.data, Reg::r6, Reg::r8};
+    // X and cells live in what is left, first in what need not be saved; which of them are used
+    // more does not matter much.
+    std::vector<Reg> free = calls ? std::vector{Reg::r9} : std::vector{Reg::r6, Reg::r8};
+    if (!calls && !wants_data(false)) {
+        if (used_state() == (used_state() & (state_a | state_x)) && !x_is_pointer)
+            chosen.x = chosen.data;  // which leaves r0 to the verdict
+        else
+            free.insert(free.begin(), chosen.data);
+    }
     std::uint32_t const used = used_state();
     auto next = free.begin();
     auto const give = [&](std::uint32_t k) {

@@ -130,13 +130,21 @@ Result<void> emit_with_function(Builder& b, cbpf::Program const& program, HookRo
 Result<void> emit_deciding(Builder& b, cbpf::Program const& program, HookRow const& hook,
                            Options const& options) {
     Builder::Label const accept = b.label(), reject = b.label(), later = b.label();
-    bool preset = options.no_match.name->arg == Arg::none && hook.access == Access::pointer;
+    bool const constant = options.no_match.name->arg == Arg::none;
+    bool preset = constant && hook.access == Access::pointer;
     auto const place = [&](bool falls) {
         if ((falls || b.is_used(accept)) && !b.is_bound(accept)) {
             b.bind(accept);
-            bool const shares = b.is_used(reject) && !b.is_bound(reject);
-            if (preset && options.match.name->arg == Arg::none && shares) {
+            bool const shares =
+                b.is_used(reject) && !b.is_bound(reject) && options.match.name->arg == Arg::none;
+            if (shares && preset) {
                 b.mov32(Reg::r0, options.match.name->code).bind(reject).exit();
+            } else if (shares && constant && !b.is_used(accept)) {
+                // One exit, which the JIT makes the epilogue.  What matches, on the one way that
+                // leads here, jumps to it.
+                Builder::Label const out = b.label();
+                b.mov32(Reg::r0, options.match.name->code).jump(out);
+                b.bind(reject).mov32(Reg::r0, options.no_match.name->code).bind(out).exit();
             } else {
                 act(b, options.match, Reg::r0);
             }

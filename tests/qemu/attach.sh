@@ -37,6 +37,21 @@ tc filter add dev near egress matchall action bpf index "$index"
 counts act 3
 tc qdisc del dev near clsact
 tamis detach act
+# pipe hands the packet to the next action; ok ends their list, and with it what the next one would do.
+for action in pipe ok; do
+    tamis attach --hook tc-action --match $action --pin act icmp 2>/tmp/err || fail "tc-action: $(cat /tmp/err)"
+    index=$(sed -n 's/.*`action bpf index \([0-9]*\)`.*/\1/p' /tmp/err)
+    tc qdisc add dev near clsact
+    tc filter add dev near egress matchall action bpf index "$index" action drop
+    if [ $action = pipe ]; then
+        ! pings || fail "pipe: the next action does not act"
+    else
+        pings || fail "ok: the next action acts"
+    fi
+    counts act 3
+    tc qdisc del dev near clsact
+    tamis detach act
+done
 [ -z "$(tc actions list action bpf)" ] || fail "left: $(tc actions list action bpf)"
 pings || fail "still there when detached"
 

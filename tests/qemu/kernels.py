@@ -66,8 +66,10 @@ TESTS = [
     Test("attached", "{build}/tests/load/attached_test", data=("{build}/tests/load/*.o",),
          modules=("act_bpf", "cls_matchall")),
     Test("load", "sh tests/qemu/load.sh {build}/tests/load", data=("{build}/tests/load/*.o",)),
-    Test("attach", "sh tests/qemu/attach.sh", data=("tests/qemu/network.sh",), modules=("act_bpf", "cls_matchall")),
-    Test("tunnels", "sh tests/qemu/tunnels.sh", modules=("ipip", "sit", "ip_gre", "ip6_gre")),
+    Test("attach", "sh tests/qemu/attach.sh", data=("tests/qemu/network.sh",),
+         modules=("act_bpf", "act_gact", "cls_matchall")),
+    Test("tunnels", "sh tests/qemu/tunnels.sh", data=("tests/qemu/network.sh",),
+         modules=("ipip", "sit", "ip_gre", "ip6_gre")),
     Test("watch", "sh tests/qemu/watch.sh {build}/tests/load/xdp.o", data=("{build}/tests/load/xdp.o",)),
     Test("tracex1",
          "at={build}/examples/tracex1; try='sh examples/tracex1/test.sh {build}/cli/tamis "

@@ -3,19 +3,11 @@
 # the IP header at every hook of such a device, as filters for link type RAW want it.
 set -eu
 
-fail() {
-    echo "$*"
-    exit 1
-}
+. tests/qemu/network.sh
 
-ip netns add peer
-ip link add near type veth peer name far netns peer
-ip address add 10.77.0.1/24 dev near
+make_network
 ip -6 address add fd77::1/64 dev near nodad
-ip link set near up
-ip -n peer address add 10.77.0.2/24 dev far
 ip -n peer -6 address add fd77::2/64 dev far nodad
-ip -n peer link set far up
 
 # tunnel TYPE NEAR FAR PING-OPTION INNER-NEAR INNER-FAR FILTER ADDRESS-OPTION: every hook sees two requests or two answers.
 tunnel() {
@@ -58,3 +50,5 @@ ip link set many up
 status=0
 tamis attach --hook xdp -i many icmp 2>/tmp/err || status=$?
 [ $status = 2 ] && grep -q "'many' is a GRE tunnel to many ends" /tmp/err || fail "many: $status $(cat /tmp/err)"
+ip link del many
+remove_network
