@@ -383,6 +383,10 @@ Result<Loaded> ObjectFile::load(Targets const& targets) {
     Loaded::Handle& handle = *handle_;
     if (auto checked = check_targets(handle, targets); !checked) return fail(checked.error());
     drop_others(handle);
+    if (handle.programs.empty())
+        return fail(
+            input_error(fmt::format("no program of '{}' is loaded by itself", escape(handle.name)),
+                        "--program NAME chooses one"));
     if (!targets.pin.empty()) {
         auto pin = Pin::create(targets.pin);  // before anything is attached that could not stay
         if (!pin) return fail(pin.error());

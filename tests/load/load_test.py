@@ -222,6 +222,12 @@ class Chosen(unittest.TestCase):
         self.assertRegex(done.stderr, rf"XDP on 'v0' is taken by program \d+ 'pass'\nnote: link \d+ holds it, which is "
                                       rf"kept by process {running.process.pid} 'tamis'\n")
 
+    def test_none(self):
+        done = tamis("--no-attach", object_file("sometimes"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("no program of ", done.stderr)
+        self.assertIn("note: --program NAME chooses one\n", done.stderr)
+
     def test_unknown_name(self):
         done = tamis("--program", "third", object_file("optional"))
         self.assertEqual(done.returncode, 2)

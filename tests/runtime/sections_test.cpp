@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/elf_object.h"
+#include "runtime/object_targets.h"
 #include "runtime/program_types.h"
 
 namespace tamis::runtime {
@@ -55,6 +56,35 @@ TEST(Sections, Names) {
     EXPECT_EQ(name_of("tracepoint/net/netif_rx"), "tracepoint net/netif_rx");
     EXPECT_EQ(name_of("tcp"), "none");
     EXPECT_EQ(name_of(""), "none");
+}
+
+TEST(Targets, PlacesInFiles) {
+    auto const function = [](std::string_view tail, std::string_view binary) {
+        UserFunction const place = user_function(tail, binary);
+        return fmt::format("{} {} {}", place.file, place.function.name, place.function.offset);
+    };
+    EXPECT_EQ(function("/lib/libc.so.6:open+0x10", ""), "/lib/libc.so.6 open 16");
+    EXPECT_EQ(function("open+4", "/lib/libc.so.6"), "/lib/libc.so.6 open 4");
+    EXPECT_EQ(function("open", "/lib/libc.so.6:close"), "/lib/libc.so.6 close 0");
+    EXPECT_EQ(function("/lib/a:open", "/lib/b"), "/lib/b open 0");
+    EXPECT_EQ(function("open", ""), " open 0");
+    EXPECT_EQ(function("operator+", "f"), "f operator+ 0");
+    auto const tracepoint = [](std::string_view tail, std::string_view binary) {
+        UserTracepoint const place = user_tracepoint(tail, binary);
+        return fmt::format("{} {} {}", place.file, place.provider, place.name);
+    };
+    EXPECT_EQ(tracepoint("/lib/libc.so.6:libc:setjmp", ""), "/lib/libc.so.6 libc setjmp");
+    EXPECT_EQ(tracepoint("libc:setjmp", "/lib/libc.so.6"), "/lib/libc.so.6 libc setjmp");
+    EXPECT_EQ(tracepoint("/lib/a:p:n", "/lib/b"), "/lib/b p n");
+    EXPECT_EQ(tracepoint("p:n", ""), " p n");
+}
+
+TEST(Targets, NetfilterPlaces) {
+    EXPECT_EQ(parse_netfilter("ipv4:prerouting")->hook, 0U);
+    EXPECT_EQ(parse_netfilter("ipv6:postrouting:-100")->priority, -100);
+    for (char const* text :
+         {"", "ipv4", "ipv4:", "ipv5:input", "ipv4:inputs", "ipv4:input:", "ipv4:input:x"})
+        EXPECT_FALSE(parse_netfilter(text)) << text;
 }
 
 TEST(ElfObject, WhatIsNoneIsRefused) {
