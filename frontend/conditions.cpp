@@ -209,10 +209,10 @@ class Conditions::Joining {
     Conditions& c_;
     Kind kind_;
     List<Group> groups_;
-    List<Member> members_;  // of all groups
+    List<Member> members_;      // of all groups
     List<Ref> tests_, others_;  // of the group that is finished
-    bool divides_ = false;  // an operand does
-    bool decided_ = false;  // by an operand that does not make those before it superfluous
+    bool divides_ = false;      // an operand does
+    bool decided_ = false;      // by an operand that does not make those before it superfluous
 };
 
 bool Conditions::Joining::add(Ref ref) {
@@ -418,7 +418,8 @@ Ref Conditions::Joining::finish(Group const& group) {
             tests_.push_back(ref);
             continue;
         }
-        auto const last = std::prev(others_.end(), std::min<std::ptrdiff_t>(8, std::ssize(others_)));
+        auto const last =
+            std::prev(others_.end(), std::min<std::ptrdiff_t>(8, std::ssize(others_)));
         if (std::find(last, others_.end(), ref) == others_.end()) others_.push_back(ref);
     }
     Ref const test = tests_.empty() ? neutral(kind_) : united(tests_);
@@ -498,6 +499,19 @@ List<Conditions::Piece> Conditions::split(Ref ref, std::uint32_t key, bool deep)
     return pieces;
 }
 
+bool Conditions::is_idle(Ref ref, std::uint32_t key, bool deep) {
+    auto const pieces = split(ref, key, deep);
+    if (pieces.size() > 1) return false;
+    if (pieces[0].rest == never || pieces[0].rest == ref) return true;
+    Term const& term = terms_[ref];
+    if (term.kind == Kind::test) return false;
+    bool const all = deep || term.same_key;
+    std::uint32_t const begin = term.begin, end = all ? term.end : term.begin + 1;
+    for (std::uint32_t i = begin; i < end; ++i)
+        if (!is_idle(operands_[i], key, deep)) return false;
+    return true;
+}
+
 // The first operand alone; the others follow whatever is left of it, as they stand.
 void Conditions::split_first(Ref ref, std::uint32_t key, List<Piece>& pieces) {
     Term const term = terms_[ref];
@@ -508,7 +522,9 @@ void Conditions::split_first(Ref ref, std::uint32_t key, List<Piece>& pieces) {
         if (whole == neutral(term.kind))
             whole = others;
         else if (whole != absorbing(term.kind))
-            whole = others == neutral(term.kind) ? whole : made(term.kind, std::array{whole, others}, false);
+            whole = others == neutral(term.kind)
+                        ? whole
+                        : made(term.kind, std::array{whole, others}, false);
         spend(1);
         append(pieces, {piece.low, piece.high, whole});
     }

@@ -79,6 +79,9 @@ class Conditions {
     // `deep`, later tests of the key are decided, too, so that what is left may differ for each
     // value; otherwise only the operands that begin with the key are.
     List<Piece> split(Ref ref, std::uint32_t key, bool deep);
+    // Of a condition of which one thing is left for all values of a key: whether that holds of
+    // packets, too, that do not have it.  What was true for each value does not: "x or not x".
+    bool is_idle(Ref ref, std::uint32_t key, bool deep);
     std::size_t size() const { return terms_.size(); }
     unsigned depth(Ref ref) const { return terms_[ref].depth; }
 

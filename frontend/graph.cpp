@@ -202,7 +202,8 @@ std::optional<Ref> Reading::assignment(std::uint32_t index, bool negated, Span s
     for (std::uint32_t i = assignment.begin; i < assignment.end; ++i)
         key.reads |= key_of(formula_.steps[i].field, all_ones).reads;
     Ref const done = conditions_.test(conditions_.key(key), {{0, 0}}, span);
-    return negated ? conditions_.join(Conditions::Kind::all, std::array{done, Conditions::never}) : done;
+    return negated ? conditions_.join(Conditions::Kind::all, std::array{done, Conditions::never})
+                   : done;
 }
 
 std::optional<Ref> Reading::run() {
@@ -282,6 +283,7 @@ class Deciding {
     struct State {
         Ref condition;
         std::uint32_t begin, end;  // pieces
+        bool idle;
     };
     Conditions& conditions_;
     bool deep_;
@@ -292,8 +294,11 @@ class Deciding {
 };
 
 void Deciding::expand(Ref ref) {
-    auto const pieces = conditions_.split(ref, conditions_.first(ref), deep_);
-    State const state{ref, u32(pieces_.size()), u32(pieces_.size() + pieces.size())};
+    std::uint32_t const key = conditions_.first(ref);
+    auto const pieces = conditions_.split(ref, key, deep_);
+    bool const idle = pieces.size() == 1 && !conditions_.keys()[key].divides &&
+                      conditions_.is_idle(ref, key, deep_);
+    State const state{ref, u32(pieces_.size()), u32(pieces_.size() + pieces.size()), idle};
     pieces_.insert(pieces_.end(), pieces.begin(), pieces.end());
     state_of(ref) = u32(list_.size());
     list_.push_back(state);
@@ -343,7 +348,7 @@ Graph Deciding::finish(Ref whole) {
     for (std::size_t i = finished_.size(); i-- > 0;) {
         State const& state = list_[finished_[i]];
         Graph::Node node{conditions_.first(state.condition), u32(graph.pieces.size()), 0,
-                         conditions_.span(state.condition)};
+                         conditions_.span(state.condition), state.idle};
         for (std::uint32_t p = state.begin; p < state.end; ++p)
             graph.pieces.push_back({pieces_[p].low, pieces_[p].high, target(pieces_[p].rest)});
         node.end = u32(graph.pieces.size());
@@ -356,15 +361,6 @@ std::optional<Graph> Deciding::run(Ref whole) {
     order(whole);
     if (conditions_.exhausted()) return std::nullopt;
     return finish(whole);
-}
-
-bool reads_each_key_once(Graph const& graph) {
-    List<bool> seen(graph.keys.size());
-    for (Graph::Node const& node : graph.nodes) {
-        if (seen[node.key]) return false;
-        seen[node.key] = true;
-    }
-    return true;
 }
 
 }  // namespace

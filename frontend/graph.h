@@ -25,6 +25,7 @@ struct Graph {
         std::uint32_t key;
         std::uint32_t begin, end;  // pieces: in order, neighbours differ, all values are covered
         Span span;                 // the text that asks for it
+        bool idle = false;         // it leads to one place, whether packets have the field or not
     };
 
     List<Key> keys;
@@ -40,12 +41,15 @@ struct Graph {
 // time is bounded by a multiple of n log n.  Variables have versions, see with_versions().
 List<Graph> decide(Formula const& formula);
 
+// Whether there is nothing to find for simplify() in it that is not known already.
+bool reads_each_key_once(Graph const& graph);
+
 // Takes tests out that are decided on every path that leads to them or change nothing, and makes
 // equal nodes one.
 void simplify(Graph& graph);
 
-// Makes one field of two that lie side by side, where that saves instructions.  Returns the graph as
-// it was; nothing where nothing did.
+// Makes one field of two that lie side by side, where that saves instructions.  Returns the graph
+// as it was; nothing where nothing did.
 std::optional<Graph> join_neighbours(Graph& graph);
 
 // Makes one leg of two that do the same at other offsets, where that saves instructions; what X is

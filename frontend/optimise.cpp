@@ -55,6 +55,10 @@ Optimised program_of(Graph graph, Formula const& formula, std::uint32_t accept, 
     bool const halves = std::any_of(graph.nodes.begin(), graph.nodes.end(),
                                     [&](Graph::Node const& node) { return searches(graph, node); });
     std::optional<Graph> apart = join_neighbours(graph);
+    if (apart && !is_long && estimate(graph).path > estimate(*apart).path) {
+        graph = std::move(*apart);
+        apart.reset();
+    }
     if (is_long || (apart && !halves)) {
         Graph shared = graph;
         while (share_legs(shared)) continue;

@@ -207,7 +207,7 @@ void Simplifying::thread_node(std::uint32_t index) {
 
 bool Simplifying::thread() {
     // What reads every key once has nothing to find.
-    if (graph_.nodes.size() <= graph_.keys.size() || graph_.pieces.size() > 20'000) return false;
+    if (graph_.pieces.size() > 20'000 || reads_each_key_once(graph_)) return false;
     facts_.assign(graph_.nodes.size(), {});
     if (!Graph::is_end(graph_.root)) facts_[graph_.root].reached = true;
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i)
@@ -220,7 +220,7 @@ bool Simplifying::thread() {
 // Whether a node that leads to one place only can be left out: nothing is accepted there, or what
 // is accepted has the bytes that this node reads.
 bool Simplifying::changes_nothing(Graph::Node const& node, Target target) const {
-    if (target == Graph::reject) return true;
+    if (target == Graph::reject || node.idle) return true;
     Key const& key = graph_.keys[node.key];
     if (key.role == Key::Role::assign)
         return Graph::is_end(target) || (reads_[target] & key.writes) == 0;
@@ -315,8 +315,23 @@ void Simplifying::rebuild(List<Target> const& places) {
 
 }  // namespace
 
+bool reads_each_key_once(Graph const& graph) {
+    List<bool> seen(graph.keys.size());
+    for (Graph::Node const& node : graph.nodes) {
+        if (seen[node.key]) return false;
+        seen[node.key] = true;
+    }
+    return true;
+}
+
 void simplify(Graph& graph) {
-    if (Simplifying(graph).run()) Simplifying(graph).run();
+    // Edges that lead elsewhere now can show more of what is known.
+    constexpr int least = 2, rounds = 4;
+    for (int i = 0; i < rounds; ++i) {
+        std::size_t const nodes = graph.nodes.size(), pieces = graph.pieces.size();
+        if (!Simplifying(graph).run()) return;
+        if (i + 1 >= least && graph.nodes.size() == nodes && graph.pieces.size() == pieces) return;
+    }
 }
 
 }  // namespace tamis::frontend
