@@ -289,7 +289,7 @@ class Replaces(Attached):
     def test_their_program_comes_back(self):
         theirs = self.netlink_xdp()
         said = self.refused(3, f"taken by program {theirs} 'tamis_filter'", "xdp", "icmp")
-        self.assertIn(f"`--replace {theirs}`", said)
+        self.assertIn(f"`tamis attach --replace {theirs}`", said)
         self.refused(3, f"there is program {theirs}", "xdp", "icmp", "--replace", "1")
         process = self.attach("xdp", "icmp", "--replace", str(theirs))
         self.assertNotEqual(self.xdp_id(), theirs)

@@ -175,16 +175,20 @@ class Counts(Network):
             self.tamis("detach", "--all")
 
     def test_the_last_byte_that_xdp_can_reach(self):
-        """Loopback carries frames of 65,549 bytes; the verifier follows packet pointers only to byte 65,534."""
-        for expression, matched in (("ether[65534] = 0x78", 1), ("ether[65535] = 0x78", 1), ("ether[65534:2] = 0x7878", 1),
-                                    ("ether[65535] = 0x79", 0), ("ether[len - 14] = 0x78 and greater 65000", 1)):
-            process = self.attach("xdp", expression, "--mode", "generic", interface="lo")
-            self.python("b", "import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);r=socket.socket("
-                             "socket.AF_INET,socket.SOCK_DGRAM);r.bind(('127.0.0.1',5301));"
-                             "s.sendto(b'x'*65507,('127.0.0.1',5301))")
-            code, out = finish(process)
-            self.assertEqual(code, 0)
-            self.assertEqual(counted(out)[:2], (matched, matched * 65549), expression)
+        """Loopback carries frames of 65,549 bytes; the verifier follows packet pointers only to byte 65,534, and a call,
+        which xdp-frags has, begins at 65,535 at most."""
+        for expression, by_pointer, by_call in (
+                ("ether[65534] = 0x78", 1, 1), ("ether[65535] = 0x78", 0, 1), ("ether[65534:2] = 0x7878", 0, 1),
+                ("ether[65535] = 0x79", 0, 0), ("ether[len - 15] = 0x78 and greater 65000", 1, 1),
+                ("ether[len - 14] = 0x78 and greater 65000", 0, 1)):
+            for hook, matched in (("xdp", by_pointer), ("xdp-frags", by_call)):
+                process = self.attach(hook, expression, "--mode", "generic", interface="lo")
+                self.python("b", "import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);r=socket.socket("
+                                 "socket.AF_INET,socket.SOCK_DGRAM);r.bind(('127.0.0.1',5301));"
+                                 "s.sendto(b'x'*65507,('127.0.0.1',5301))")
+                code, out = finish(process)
+                self.assertEqual(code, 0)
+                self.assertEqual(counted(out)[:2], (matched, matched * 65549), f"{hook}: {expression}")
 
 
 class LinkTypes(Network):
