@@ -9,12 +9,9 @@ namespace tamis::frontend {
 
 using cbpf::Insn;
 
-// Makes sure that a branch written now, or after one more instruction, reaches the target: by
-// another `ret`, or by a jump that the branches before this one share.
-void Assembler::bring_near(Label target) {
-    constexpr std::size_t reach = 254;
+// Another `ret`, or a jump that the branches before this one share.
+void Assembler::put_jump(Label target) {
     Known& known = at(target);
-    if (known.nearest != none && size() - known.nearest <= reach) return;
     Place const here = size();
     if (target <= accept)
         put({op::ret, 0, 0, target == accept ? answer_ : 0}, whole_);
@@ -23,16 +20,17 @@ void Assembler::bring_near(Label target) {
     known.nearest = here;
 }
 
+// Makes sure that a branch written now, or after one more instruction, reaches the target.
+void Assembler::bring_near(Label target) {
+    constexpr std::size_t reach = 254;
+    Place const nearest = at(target).nearest;
+    if (nearest == none || size() - nearest > reach) put_jump(target);
+}
+
 // Goes on at the target: nothing where that stands next.
 void Assembler::jump(Label target) {
-    Known& known = at(target);
-    if (known.nearest != none && known.nearest == size() - 1) return;
-    Place const here = size();
-    if (target <= accept)
-        put({op::ret, 0, 0, target == accept ? answer_ : 0}, whole_);
-    else
-        put({op::ja, 0, 0, here - known.begins - 1}, known.span);
-    known.nearest = here;
+    Place const nearest = at(target).nearest;
+    if (nearest == none || nearest != size() - 1) put_jump(target);
 }
 
 void Assembler::branch(Block const& block) {

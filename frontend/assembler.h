@@ -65,6 +65,7 @@ class Assembler {
         return labels_[label];
     }
     Place size() const { return static_cast<Place>(reversed_.size()); }
+    void put_jump(Label target);
     void bring_near(Label target);
     void jump(Label target);
     void branch(Block const& block);

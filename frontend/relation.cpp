@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "frontend/resolve_parts.h"
+#include "frontend/values.h"
 
 namespace tamis::frontend {
 namespace {
@@ -58,33 +59,6 @@ template <class Row, std::size_t size>
 constexpr Row const& row(Row const (&rows)[size], Kind kind) {
     return *std::find_if(std::begin(rows), std::end(rows),
                          [&](Row const& r) { return r.kind == kind; });
-}
-
-// What an operation makes of constants; nothing where the two run-time rules disagree.
-std::optional<std::uint32_t> fold(Alu op, std::uint32_t a, std::uint32_t b) {
-    switch (op) {
-        case Alu::add:
-            return a + b;
-        case Alu::sub:
-            return a - b;
-        case Alu::mul:
-            return a * b;
-        case Alu::and_:
-            return a & b;
-        case Alu::or_:
-            return a | b;
-        case Alu::xor_:
-            return a ^ b;
-        case Alu::div:
-            return b == 0 ? std::nullopt : std::optional(a / b);
-        case Alu::mod:
-            return b == 0 ? std::nullopt : std::optional(a % b);
-        case Alu::lsh:
-            return b > 31 ? std::nullopt : std::optional(a << b);
-        case Alu::rsh:
-            return b > 31 ? std::nullopt : std::optional(a >> b);
-    }
-    return std::nullopt;
 }
 
 // The largest number that the field can be under the mask.
@@ -206,7 +180,7 @@ bool Relations::binary(ast::Step const& step) {
     warn_unguarded(left, right);
 
     auto const both =
-        left.constant && right.constant ? fold(op, *left.constant, *right.constant) : std::nullopt;
+        left.constant && right.constant ? apply(op, *left.constant, *right.constant) : std::nullopt;
     if (both) {
         steps_.pop_back();
         steps_.back().value = *both;
