@@ -4,10 +4,11 @@
 //     prove_corpus [--random N] [--seed S] [--jobs J] [--timeout SECONDS] [--longest N]
 //                  [--only optimiser|hooks]
 //
-// With --random: N generated expressions instead of the repository's.  Optimised filters with
-// headers at places that only the packet tells take the solver minutes, a few of them: where the
-// program, before it was optimised, has more than --longest instructions they are left out, and
-// counted. Exit 1 when anything was not proved.
+// With --random: N generated expressions instead of the repository's.  A few filters with headers
+// at places that only the packet tells (protochain, Geneve in Geneve) take the solver minutes, in
+// translations of two versions and in what the optimiser made of them.  Where the program, there
+// before it was optimised, has more than --longest instructions they are left out, and counted.
+// Exit 1 when anything was not proved.
 #include <atomic>
 #include <charconv>
 #include <cstdio>
@@ -74,6 +75,8 @@ void timed(std::string_view what, test::CorpusFilter const& filter, Report& repo
 
 void prove_translations(cbpf::Program const& program, test::CorpusFilter const& filter,
                         Report& report, verify::ProveOptions const& options) {
+    auto const formula = frontend::formula(filter.text, filter.options);
+    bool const has_variables = !filter.assembly && formula && formula->variables > 0;
     std::vector<ebpf::Program> seen;  // many hooks have one program
     std::vector<verify::ConcretePacket> packets;
     for (HookRow const& hook : hooks()) {
@@ -87,6 +90,11 @@ void prove_translations(cbpf::Program const& program, test::CorpusFilter const& 
         auto const same = [&](ebpf::Program const& p) { return p.insns == translated->insns; };
         if (std::any_of(seen.begin(), seen.end(), same)) continue;
         seen.push_back(*translated);
+        bool const two_versions = hook.access == Access::pointer && !hook.linear;
+        if (two_versions && has_variables && program.insns.size() > settings.longest) {
+            ++report.left_out;
+            continue;
+        }
         verify::ProveOptions chosen = options;
         chosen.packets = &packets;
         timed(hook.name, filter, report,
@@ -195,7 +203,7 @@ int main(int argc, char** argv) {
         "blocks "
         "that nothing reaches, as in their classic programs\n",
         all.size(), report.proofs, report.failures, report.by_terms, report.by_cuts, report.idle);
-    fmt::print("{} optimised programs with variables left out: more than {} classic instructions\n",
+    fmt::print("{} proofs left out: headers at any place and more than {} classic instructions\n",
                report.left_out.load(), settings.longest);
     fmt::print("median {:.1f} ms, p99 {:.1f} ms, max {:.1f} ms; {:.1f} s in all\n",
                times[times.size() / 2], times[times.size() * 99 / 100], times.back(),
