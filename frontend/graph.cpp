@@ -420,8 +420,7 @@ List<Graph> decide(Formula const& formula) {
         std::size_t searched;
     };
     List<Graph> graphs;
-    for (Variant const variant :
-         {Variant{true, 32}, Variant{false, 32}, Variant{false, 1}, Variant{false, 0}}) {
+    for (Variant const variant : {Variant{true, 32}, Variant{false, 32}, Variant{false, 0}}) {
         Conditions conditions(least_work + work_per_node * formula.nodes.size(), variant.searched);
         auto const whole = Reading(formula, conditions).run();
         auto graph = whole ? Deciding(conditions, variant.deep).run(*whole) : std::nullopt;
