@@ -1,8 +1,8 @@
-// How long it takes to compile an expression, beside libpcap's pcap_compile in the same process: the
-// filters of a corpus, one benchmark each, then lists of 10 to 100,000 terms.
+// How long it takes to compile an expression, beside libpcap's pcap_compile in the same process:
+// the filters of a corpus, one benchmark each, then lists of 10 to 100,000 terms.
 //
-// Both sides take turns: text to an optimised program for Ethernet, with everything that was made for
-// it freed.  Thread CPU time; the ratio is what counts, and its median over the corpus.
+// Both sides take turns: text to an optimised program for Ethernet, with everything that was made
+// for it freed.  Thread CPU time; the ratio is what counts, and its median over the corpus.
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
@@ -54,7 +54,8 @@ struct Row {
 };
 
 void filter(benchmark::State& state, Row& row, pcap_t* handle) {
-    constexpr int turn = 8;  // compilations between two looks at the clock, which takes its time, too
+    constexpr int turn =
+        8;  // compilations between two looks at the clock, which takes its time, too
     double ours = 0, theirs = 0;
     bool good = true;
     for (auto _ : state) {
@@ -116,9 +117,11 @@ void list(benchmark::State& state, bench::List const& list, std::size_t terms, p
 void print_summary(std::vector<Row> rows) {
     std::erase_if(rows, [](Row const& row) { return row.ratio == 0; });
     if (rows.empty()) return;
-    std::sort(rows.begin(), rows.end(), [](Row const& a, Row const& b) { return a.ratio < b.ratio; });
+    std::sort(rows.begin(), rows.end(),
+              [](Row const& a, Row const& b) { return a.ratio < b.ratio; });
     auto const over = [&](double most) {
-        return std::count_if(rows.begin(), rows.end(), [&](Row const& r) { return r.ratio > most; });
+        return std::count_if(rows.begin(), rows.end(),
+                             [&](Row const& r) { return r.ratio > most; });
     };
     fmt::print("\n{} filters, time for libpcap's: median {:.2f}, above 1 {}, above 2 {}; most:\n",
                rows.size(), rows[rows.size() / 2].ratio, over(1), over(2));

@@ -23,6 +23,11 @@ constexpr Ref neutral(Kind kind) {
     return kind == Kind::all ? Conditions::always : Conditions::never;
 }
 
+// What is too deep by far stays so.
+constexpr std::uint16_t deeper(std::uint16_t depth) {
+    return depth == 0xffff ? depth : static_cast<std::uint16_t>(depth + 1);
+}
+
 std::uint32_t mix(std::uint32_t hash, std::uint32_t value) {
     std::uint64_t const product = (hash ^ value) * std::uint64_t{0x9e3779b97f4a7c15};
     return static_cast<std::uint32_t>(product >> 29);
@@ -96,7 +101,7 @@ std::uint32_t Conditions::key(Key const& key) {
 }
 
 bool Conditions::equal(Term const& one, Term const& other) const {
-    if (one.hash != other.hash || one.kind != other.kind || one.key != other.key ||
+    if (one.kind != other.kind || one.key != other.key ||
         one.end - one.begin != other.end - other.begin)
         return false;
     if (one.kind == Kind::test)
@@ -106,30 +111,76 @@ bool Conditions::equal(Term const& one, Term const& other) const {
                       operands_.begin() + other.begin);
 }
 
-void Conditions::grow() {
-    table_.assign(2 * table_.size(), all_ones);
+std::uint32_t Conditions::hash_of(Term const& term) const {
+    std::uint32_t hash = mix(static_cast<std::uint32_t>(term.kind), term.key);
+    if (term.kind == Kind::test) {
+        for (std::uint32_t i = term.begin; i < term.end; ++i)
+            hash = mix(mix(hash, intervals_[i].low), intervals_[i].high);
+    } else {
+        for (std::uint32_t i = term.begin; i < term.end; ++i) hash = mix(hash, operands_[i]);
+    }
+    return hash;
+}
+
+void Conditions::fill_table() {
     for (std::size_t i = 2; i < terms_.size(); ++i) {
-        std::size_t at = terms_[i].hash & (table_.size() - 1);
+        std::size_t at = hash_of(terms_[i]) & (table_.size() - 1);
         while (table_[at] != all_ones) at = (at + 1) & (table_.size() - 1);
         table_[at] = u32(i);
     }
 }
 
+// Operands stand before what they are operands of, so one pass down finds all, and one up moves
+// them.
+void Conditions::keep(std::span<Ref> wanted) {
+    List<Ref> place(terms_.size(), never);
+    for (Ref const ref : wanted) place[ref] = always;  // to be kept
+    for (std::size_t i = terms_.size(); i-- > 2;) {
+        if (place[i] == never || terms_[i].kind == Kind::test) continue;
+        for (std::uint32_t o = terms_[i].begin; o < terms_[i].end; ++o)
+            place[operands_[o]] = always;
+    }
+    place[never] = never;
+    place[always] = always;
+    std::uint32_t next = 2, operands = 0, intervals = 0;
+    for (std::size_t i = 2; i < terms_.size(); ++i) {
+        if (place[i] == never) continue;
+        Term term = terms_[i];
+        std::uint32_t const begin = term.kind == Kind::test ? intervals : operands;
+        for (std::uint32_t p = term.begin; p < term.end; ++p) {
+            if (term.kind == Kind::test)
+                intervals_[intervals++] = intervals_[p];
+            else
+                operands_[operands++] = place[operands_[p]];
+        }
+        term.end = begin + (term.end - term.begin);
+        term.begin = begin;
+        place[i] = next;
+        terms_[next++] = term;
+    }
+    terms_.resize(next);
+    operands_.resize(operands);
+    intervals_.resize(intervals);
+    std::fill(table_.begin(), table_.end(), all_ones);
+    fill_table();
+    for (Ref& ref : wanted) ref = place[ref];
+}
+
 Ref Conditions::intern(Term term, Ref const* operands, std::size_t count, Interval const* set) {
-    std::uint32_t hash = mix(static_cast<std::uint32_t>(term.kind), term.key);
     if (term.kind == Kind::test) {
         term.begin = u32(intervals_.size());
         intervals_.insert(intervals_.end(), set, set + count);
         term.end = u32(intervals_.size());
-        for (std::size_t i = 0; i < count; ++i) hash = mix(mix(hash, set[i].low), set[i].high);
     } else {
         term.begin = u32(operands_.size());
         operands_.insert(operands_.end(), operands, operands + count);
         term.end = u32(operands_.size());
-        for (std::size_t i = 0; i < count; ++i) hash = mix(hash, operands[i]);
     }
-    term.hash = hash;
-    if (2 * terms_.size() > table_.size()) grow();
+    std::uint32_t const hash = hash_of(term);
+    if (2 * terms_.size() > table_.size()) {
+        table_.assign(2 * table_.size(), all_ones);
+        fill_table();
+    }
     std::size_t at = hash & (table_.size() - 1);
     for (; table_[at] != all_ones; at = (at + 1) & (table_.size() - 1)) {
         if (!equal(terms_[table_[at]], term)) continue;
@@ -151,7 +202,7 @@ Ref Conditions::test(std::uint32_t key, List<Interval> const& set, Span span) {
     if (full && tested.reach == 0) return always;
     Term term;
     term.key = key;
-    term.support = std::uint64_t{1} << (key % 64);
+    term.support = 1U << (key % 32);
     term.reach = tested.reach;
     term.if_true = term.if_false = tested.needs;
     term.span = span;
@@ -350,7 +401,7 @@ Ref Conditions::made(Kind kind, std::span<Ref const> operands, bool same_key) {
         made.if_true = any ? std::min(made.if_true, t.if_true) : std::max(made.if_true, t.if_true);
         made.if_false =
             any ? std::max(made.if_false, t.if_false) : std::min(made.if_false, t.if_false);
-        made.depth = std::max(made.depth, t.depth + 1);
+        made.depth = std::max(made.depth, deeper(t.depth));
     }
     return intern(made, operands.data(), operands.size(), nullptr);
 }
@@ -487,8 +538,7 @@ List<Conditions::Piece> Conditions::split(Ref ref, std::uint32_t key, bool deep)
     List<Piece> pieces;
     pieces.reserve(4);
     Term const& term = terms_[ref];
-    if (ref <= always || (term.support >> (key % 64) & 1) == 0 ||
-        (term.kind == Kind::test && term.key != key) || exhausted())
+    if (!may_ask(ref, key) || exhausted())
         pieces.push_back({0, keys_[key].max, ref});
     else if (term.kind == Kind::test)
         split_test(ref, pieces);
@@ -544,6 +594,11 @@ void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, List<Piece>& 
     parts.reserve(2 * (term.end - term.begin));
     present.reserve(term.end - term.begin);
     for (std::uint32_t i = term.begin; i < term.end; ++i) {
+        if (!may_ask(operands_[i], key)) {
+            if (operands_[i] != neutral(term.kind)) present.push_back({i, operands_[i]});
+            spend(1);
+            continue;
+        }
         auto const split_operand = split(operands_[i], key, deep);
         spend(split_operand.size());
         if (split_operand.size() == 1) {

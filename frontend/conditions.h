@@ -65,12 +65,15 @@ class Conditions {
 
     // `work` bounds the time; operands join one of as many that stand before them as `searched`,
     // where that is 0 tests of one key the one right before them.
-    explicit Conditions(std::size_t work, std::size_t searched = 32);
+    Conditions(std::size_t work, std::size_t searched);
 
     std::uint32_t key(Key const& key);
     // `set` is in order, without overlaps.
     Ref test(std::uint32_t key, List<Interval> const& set, Span span);
     Ref join(Kind kind, std::span<Ref const> operands);
+
+    // Forgets all but these conditions and what they consist of; they become other numbers.
+    void keep(std::span<Ref> wanted);
 
     // The key that is read first, and where in the text that was asked.
     std::uint32_t first(Ref ref) const { return terms_[ref].key; }
@@ -83,6 +86,8 @@ class Conditions {
     // packets, too, that do not have it.  What was true for each value does not: "x or not x".
     bool is_idle(Ref ref, std::uint32_t key, bool deep);
     std::size_t size() const { return terms_.size(); }
+    // How much there is to keep.
+    std::size_t volume() const { return terms_.size() + operands_.size() + intervals_.size(); }
     unsigned depth(Ref ref) const { return terms_[ref].depth; }
 
     List<Key> const& keys() const { return keys_; }
@@ -90,24 +95,25 @@ class Conditions {
     bool exhausted() const { return work_ == 0; }
 
   private:
+    // There are many in long lists: small ones take less memory.
     struct Term {
         Kind kind = Kind::test;
-        bool same_key = false;  // all operands begin with this key
-        bool divides = false;
+        bool same_key : 1 = false;  // all operands begin with this key
+        bool divides : 1 = false;
+        std::uint16_t depth = 0;
         std::uint32_t key = 0;
         std::uint32_t begin = 0, end = 0;  // operands or intervals
-        std::uint64_t support = 0;         // a bit for each key, or for several
+        std::uint32_t support = 0;         // a bit for each key, or for several
         // As in Key.  Packets shorter than if_true (if_false) leave it unknown or the opposite.
         std::uint32_t reach = 0, if_true = 0, if_false = 0;
-        unsigned depth = 0;
-        std::uint32_t hash = 0;
         Span span{};
     };
     class Joining;
 
     Ref intern(Term term, Ref const* operands, std::size_t count, Interval const* set);
     bool equal(Term const& one, Term const& other) const;
-    void grow();
+    std::uint32_t hash_of(Term const& term) const;
+    void fill_table();
     // Of the operands or intervals.
     std::pair<std::uint32_t, std::uint32_t> range(Ref ref) const {
         return {terms_[ref].begin, terms_[ref].end};
@@ -119,6 +125,11 @@ class Conditions {
     bool spend(std::size_t amount) {
         work_ = work_ > amount ? work_ - amount : 0;
         return work_ > 0;
+    }
+    // False: the condition has nothing to do with the key.
+    bool may_ask(Ref ref, std::uint32_t key) const {
+        Term const& term = terms_[ref];
+        return term.kind == Kind::test ? term.key == key : (term.support >> (key % 32) & 1) != 0;
     }
     void split_test(Ref ref, List<Piece>& pieces) const;
     void split_join(Ref ref, std::uint32_t key, bool deep, List<Piece>& pieces);

@@ -17,16 +17,17 @@ constexpr std::size_t max_parts = 40;  // of a conjunction that are compared
 
 class Search {
   public:
-    explicit Search(Formula const& formula) : formula_(formula) {}
+    explicit Search(Formula const& formula) : formula_(formula), part_(formula) {}
 
-    // The smallest part of the tree that ends at `node` that is never true.
+    // The smallest part of the tree that ends at `node`, which is never true, that is never true.
     std::optional<Diagnostic> run(std::size_t node);
 
   private:
     std::vector<std::size_t> operands(std::size_t node) const;
-    bool is_never_true(std::initializer_list<std::size_t> parts) const;
+    bool is_never_true(std::initializer_list<std::size_t> parts);
 
     Formula const& formula_;
+    Formula part_;  // with other nodes each time
 };
 
 std::vector<std::size_t> Search::operands(std::size_t node) const {
@@ -40,16 +41,15 @@ std::vector<std::size_t> Search::operands(std::size_t node) const {
 }
 
 // All these trees together.
-bool Search::is_never_true(std::initializer_list<std::size_t> parts) const {
-    Formula together = formula_;
-    together.nodes.clear();
+bool Search::is_never_true(std::initializer_list<std::size_t> parts) {
+    part_.nodes.clear();
     for (std::size_t const part : parts)
-        together.nodes.insert(together.nodes.end(),
-                              formula_.nodes.begin() +
-                                  static_cast<std::ptrdiff_t>(part + 1 - formula_.nodes[part].size),
-                              formula_.nodes.begin() + static_cast<std::ptrdiff_t>(part + 1));
-    together.all(0);
-    auto const graphs = decide(together);
+        part_.nodes.insert(part_.nodes.end(),
+                           formula_.nodes.begin() +
+                               static_cast<std::ptrdiff_t>(part + 1 - formula_.nodes[part].size),
+                           formula_.nodes.begin() + static_cast<std::ptrdiff_t>(part + 1));
+    part_.all(0);
+    auto const graphs = decide(part_, 1);
     return !graphs.empty() && graphs[0].root == Graph::reject;
 }
 
@@ -62,7 +62,7 @@ std::optional<Diagnostic> Search::run(std::size_t node) {
     for (std::size_t i = 0; i < std::min(parts.size(), max_parts); ++i) {
         if (is_never_true({parts[i]})) return run(parts[i]);
         for (std::size_t j = 0; j < i; ++j) {
-            if (!is_never_true({parts[j], parts[i]})) continue;
+            if (parts.size() > 2 && !is_never_true({parts[j], parts[i]})) continue;
             Span const first = formula_.nodes[parts[j]].span;
             Span const second = formula_.nodes[parts[i]].span;
             if (first == second)

@@ -8,8 +8,15 @@ constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
 }  // namespace
 
 void Formula::add(Test const& test, Span span) {
-    nodes.push_back({Kind::test, 1, u32(tests.size()), span});
-    tests.push_back(test);
+    // The primitives of a list ask much the same; what variables hold may differ, though.
+    constexpr std::size_t searched = 24;
+    bool const fixed =
+        test.field.base != Base::variable && test.field.at.variable == Offset::constant;
+    std::size_t index = tests.size() - (fixed ? std::min(tests.size(), searched) : 0);
+    while (index < tests.size() && (tests[index].value != test.value || tests[index] != test))
+        ++index;
+    if (index == tests.size()) tests.push_back(test);
+    nodes.push_back({Kind::test, 1, u32(index), span});
 }
 
 void Formula::add(Relation const& relation, Span span) {

@@ -37,6 +37,7 @@ struct Test {
     cbpf::Cond cond = cbpf::Cond::eq;
     std::uint32_t mask = ~std::uint32_t{0};
     std::uint32_t value = 0;
+    bool operator==(Test const&) const = default;
 };
 
 // Arithmetic, in postfix order.
@@ -87,7 +88,7 @@ struct Formula {
     };
 
     List<Node> nodes;
-    List<Test> tests;
+    List<Test> tests;  // some serve several nodes
     List<Relation> relations;
     List<Assignment> assignments;
     List<Step> steps;

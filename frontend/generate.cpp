@@ -26,6 +26,7 @@ using Target = Graph::Target;
 
 constexpr std::uint32_t all_ones = ~std::uint32_t{0};
 constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
+constexpr auto u8(std::size_t n) { return static_cast<std::uint8_t>(n); }
 
 using IndexKind = Registers::Index::Kind;
 
@@ -97,6 +98,7 @@ class Generating {
                     Span span);
     void comparison(Label label, Cond cond, std::uint32_t k, Label yes, Label no, Span span);
     void code(std::uint16_t opcode, std::uint32_t k = 0) { code_.push_back({opcode, 0, 0, k}); }
+    void find_inner();
     void flush();
 
     Graph const& graph_;
@@ -113,6 +115,7 @@ class Generating {
     List<std::uint8_t> ignored_;
     List<bool> into_x_;             // assignments whose value is counted from next
     List<std::uint32_t> only_way_;  // to a node, from one that leads nowhere else
+    List<std::uint8_t> inner_;      // nodes inside of the search that leads to them: how deep
     List<bool> written_;
     Label next_label_ = 0;
     List<Insn> code_;
@@ -446,11 +449,39 @@ void Generating::tree(std::uint32_t index, Label label, bool masks) {
     search(0, ranges_.runs.size(), label, node.span);
 }
 
+// What only one end of a long search leads to stands right behind that end, and so does what only
+// that leads to: otherwise every end would have a long way to go.
+void Generating::find_inner() {
+    constexpr std::size_t long_search = 64;  // pieces
+    constexpr std::uint8_t deepest = 16;     // what is written by recursion
+    inner_.assign(graph_.nodes.size(), 0);
+    List<std::uint32_t> parents(graph_.nodes.size(), all_ones);
+    for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
+        auto const pieces = pieces_of(graph_.nodes[i]);
+        bool const holds = (pieces.size() > long_search || inner_[i] > 0) && inner_[i] < deepest;
+        for (Graph::Piece const& piece : pieces) {
+            if (Graph::is_end(piece.target) || parents[piece.target] == i) continue;
+            bool const first = parents[piece.target] == all_ones;
+            bool const alone = next_in_group_[piece.target] == piece.target;
+            parents[piece.target] = i;
+            inner_[piece.target] = first && alone && holds ? u8(inner_[i] + 1) : 0;
+        }
+    }
+}
+
 void Generating::flush() {
-    for (std::size_t i = blocks_.size(); i-- > 0;) assembler_.write(blocks_[i], code_.data());
+    List<Block> const blocks = std::move(blocks_);
+    List<Insn> const code = std::move(code_);
     blocks_.clear();
     code_.clear();
     pending_ = 0;
+    for (std::size_t i = blocks.size(); i-- > 0;) {
+        for (Label const label : {blocks[i].no, blocks[i].yes})
+            if (label >= Assembler::first_free && label - Assembler::first_free < inner_.size() &&
+                inner_[label - Assembler::first_free] > 0)
+                node(label - Assembler::first_free);
+        assembler_.write(blocks[i], code.data());
+    }
 }
 
 void Generating::node(std::uint32_t index) {
@@ -505,9 +536,11 @@ cbpf::Program Generating::run() {
     find_searches();
     find_counted();
     follow_registers();
+    find_inner();
     written_.assign(graph_.nodes.size(), false);
     next_label_ = u32(graph_.nodes.size()) + Assembler::first_free;
-    for (std::uint32_t i = u32(graph_.nodes.size()); i-- > 0;) node(i);
+    for (std::uint32_t i = u32(graph_.nodes.size()); i-- > 0;)
+        if (inner_[i] == 0) node(i);
     if (formula_.variables == 0) return assembler_.finish(label_of(graph_.root));
     Label const begin = fresh_label();
     code(op::ld_imm, 0);

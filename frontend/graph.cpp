@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "frontend/arithmetic.h"
 
@@ -58,6 +59,7 @@ class Reading {
     std::optional<Ref> run();
 
   private:
+    static constexpr Ref unread = all_ones;
     std::optional<Ref> test(Test const& test, bool negated, Span span);
     std::optional<Ref> relation(std::uint32_t index, bool negated, Span span);
     std::optional<Ref> assignment(std::uint32_t index, bool negated, Span span);
@@ -71,6 +73,7 @@ class Reading {
         std::uint32_t relation, begin, end;
     };
     List<Seen> seen_;
+    List<Ref> of_tests_;  // by their index, twice: as they stand and negated
 };
 
 // What metadata there is that two reads in a row may see differently, that depends on registers, or
@@ -217,15 +220,35 @@ std::optional<Ref> Reading::run() {
             child -= nodes[child].size - 1;
         }
     }
+    of_tests_.assign(2 * formula_.tests.size(), unread);
+    // What stands right below the root is joined before everything is read, when it has become
+    // much.
+    constexpr std::size_t much = 10'000;
+    std::size_t enough = much;
+    std::size_t const root = nodes.size() - 1;
+    bool const joins =
+        nodes[root].kind == Kind::conjunction || nodes[root].kind == Kind::disjunction;
+    auto const kind_of = [&](std::size_t i) {
+        bool const all = (nodes[i].kind == Kind::conjunction) != negated[i];
+        return all ? Conditions::Kind::all : Conditions::Kind::any;
+    };
+    List<bool> below_root(nodes.size());
+    for (std::size_t child = root; joins && child > 0; child -= nodes[child - 1].size)
+        below_root[child - 1] = true;
     List<Ref> stack;
-    List<Ref> operands;
     for (std::size_t i = 0; i < nodes.size(); ++i) {
         Formula::Node const& node = nodes[i];
         std::optional<Ref> ref;
         switch (node.kind) {
-            case Kind::test:
-                ref = test(formula_.tests[node.index], negated[i], node.span);
+            case Kind::test: {
+                Ref& known = of_tests_[2 * node.index + negated[i]];
+                if (known == unread)
+                    ref = test(formula_.tests[node.index], negated[i], node.span);
+                else
+                    ref = known;
+                known = ref.value_or(unread);
                 break;
+            }
             case Kind::relation:
                 ref = relation(node.index, negated[i], node.span);
                 break;
@@ -242,17 +265,20 @@ std::optional<Ref> Reading::run() {
                 std::size_t count = 0;
                 for (std::size_t child = i; child > i + 1 - node.size; ++count)
                     child -= nodes[child - 1].size;
-                operands.assign(stack.end() - static_cast<std::ptrdiff_t>(count), stack.end());
+                if (i == root) count = stack.size();
+                ref = conditions_.join(kind_of(i), std::span(stack).last(count));
                 stack.resize(stack.size() - count);
-                bool const all = (node.kind == Kind::conjunction) != negated[i];
-                ref =
-                    conditions_.join(all ? Conditions::Kind::all : Conditions::Kind::any, operands);
                 break;
             }
         }
         if (!ref || conditions_.exhausted() || conditions_.depth(*ref) > max_depth)
             return std::nullopt;
         stack.push_back(*ref);
+        if (conditions_.volume() < enough || !below_root[i]) continue;
+        stack = {conditions_.join(kind_of(root), stack)};
+        conditions_.keep(stack);
+        std::fill(of_tests_.begin(), of_tests_.end(), unread);
+        enough = 2 * conditions_.volume() + much;
     }
     return stack.back();
 }
@@ -413,7 +439,7 @@ void put_in_order(Graph& graph) {
 
 // The graph in which later tests of a field are decided where it is read has the shortest paths;
 // but what follows may come several times in it.  The others are closer to the text.
-List<Graph> decide(Formula const& formula) {
+List<Graph> decide(Formula const& formula, std::size_t most) {
     constexpr std::size_t least_work = 100'000, work_per_node = 200, enough = 2000;
     struct Variant {
         bool deep;
@@ -427,7 +453,9 @@ List<Graph> decide(Formula const& formula) {
         if (!graph) return graphs;
         simplify(*graph);
         graphs.push_back(std::move(*graph));
-        if (graphs[0].nodes.size() > enough || reads_each_key_once(graphs[0])) return graphs;
+        if (graphs.size() == most || graphs[0].nodes.size() > enough ||
+            reads_each_key_once(graphs[0]))
+            return graphs;
     }
     return graphs;
 }

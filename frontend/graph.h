@@ -34,12 +34,13 @@ struct Graph {
     Target root = reject;
 };
 
-// Graphs of the formula, one or two, to choose from.  They accept no packet on which the formula is
-// not true in three-valued logic, where tests of bytes behind the packet's end are unknown; and all
-// that the formula, evaluated from left to right, accepts.  None when the formula is one that
-// graphs are not made of (it reads what changes by itself), or when there are too many cases: the
-// time is bounded by a multiple of n log n.  Variables have versions, see with_versions().
-List<Graph> decide(Formula const& formula);
+// Graphs of the formula, at most so many, to choose from.  They accept no packet on which the
+// formula is not true in three-valued logic, where tests of bytes behind the packet's end are
+// unknown; and all that the formula, evaluated from left to right, accepts.  None when the formula
+// is one that graphs are not made of (it reads what changes by itself), or when there are too many
+// cases: the time is bounded by a multiple of n log n.  Variables have versions, see
+// with_versions().
+List<Graph> decide(Formula const& formula, std::size_t most = 3);
 
 // Whether there is nothing to find for simplify() in it that is not known already.
 bool reads_each_key_once(Graph const& graph);
