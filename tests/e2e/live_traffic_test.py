@@ -3,6 +3,7 @@
 actions act.  Usage: live_traffic_test.py PATH-OF-TAMIS"""
 
 import os
+import random
 import re
 import struct
 import subprocess
@@ -173,6 +174,22 @@ class Counts(Network):
             self.assertEqual((ours[0], ours[2]), (5, 4), options)
             self.assertEqual((behind[0], behind[2]), (9, 0), options)
             self.tamis("detach", "--all")
+
+    def test_lists_of_any_length(self):
+        """Addresses all over, and the one that pings: 137,000 instructions are searched, and the kernel takes them."""
+        for kind, terms in (("host", 1000), ("host", 10000), ("src host", 100000)):
+            drawn = random.Random(1)
+            others = (f"{kind} {drawn.randint(11, 223)}.{drawn.randint(0, 255)}.{drawn.randint(0, 255)}.{drawn.randint(0, 255)}"
+                      for _ in range(terms - 1))
+            path = os.path.join(self.folder.name, "list")
+            with open(path, "w") as file:
+                file.write(" or\n".join([*others, f"{kind} {SIDES['a']}"]))
+            process = self.attach("xdp", None, "-F", path)
+            self.ping(5)
+            self.frames("a", ethernet(payload=IP_UDP.replace(bytes([10, 77, 0, 1]), bytes([10, 77, 0, 9]))), 3)
+            code, out = finish(process)
+            matched, _, passed, _ = counted(out)
+            self.assertEqual((code, matched, passed), (0, 5, 3), f"{terms} {kind}")
 
     def test_the_last_byte_that_xdp_can_reach(self):
         """Loopback carries frames of 65,549 bytes; the verifier follows packet pointers only to byte 65,534, and a call,

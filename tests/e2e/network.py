@@ -150,7 +150,8 @@ class Network(unittest.TestCase):
 
     def command(self, hook, expression, *options, side="b", interface="vb"):
         target = ["-i", interface] if interface else []
-        return [TAMIS, "attach", *target, "--netns", self.ns[side], "--hook", hook, *options, "--", expression]
+        words = [] if expression is None else ["--", expression]
+        return [TAMIS, "attach", *target, "--netns", self.ns[side], "--hook", hook, *options, *words]
 
     def attach(self, hook, expression, *options, side="b", interface="vb", **kwargs):
         """In the foreground, counting when this returns."""

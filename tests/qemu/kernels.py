@@ -70,6 +70,7 @@ TESTS = [
          modules=("act_bpf", "act_gact", "cls_matchall")),
     Test("tunnels", "sh tests/qemu/tunnels.sh", data=("tests/qemu/network.sh",),
          modules=("ipip", "sit", "ip_gre", "ip6_gre")),
+    Test("lists", "sh tests/qemu/lists.sh 1000 10000", data=("tests/qemu/network.sh",)),
     Test("watch", "sh tests/qemu/watch.sh {build}/tests/load/xdp.o", data=("{build}/tests/load/xdp.o",)),
     Test("tracex1",
          "at={build}/examples/tracex1; try='sh examples/tracex1/test.sh {build}/cli/tamis "
