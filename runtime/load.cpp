@@ -62,6 +62,11 @@ Diagnostic refusal(int error, std::string_view log, std::string_view words, Hook
         diagnostic.notes.push_back(
             {.message = "computing with packet pointers needs CAP_PERFMON, or --no-perfmon",
              .span = {}});
+    if (log.find("BPF program is too large") != log.npos)
+        diagnostic.notes.push_back(
+            {.message = "its verifier walks through at most 1000000 instructions, on all ways "
+                        "together: make several filters, each with a part of the list",
+             .span = {}});
     note_last_lines(diagnostic, text);
     return diagnostic;
 }

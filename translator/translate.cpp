@@ -30,6 +30,14 @@ ebpf::MapSpec counters_spec() {
             .content = {}};
 }
 
+Diagnostic too_long(std::size_t instructions) {
+    return {fmt::format("{} instructions of eBPF: the kernel takes at most {}", instructions,
+                        max_insns),
+            std::nullopt,
+            {{"make several filters of it, each with a part of the list: -f A=EXPR -f B=EXPR",
+              std::nullopt}}};
+}
+
 // The filter as a function of its own; loads that fail and divisions by zero end here.
 Result<void> emit_function(Builder& b, cbpf::Program const& program, HookRow const& hook,
                            Shape const& shape) {
@@ -227,14 +235,10 @@ Result<ebpf::Program> translate(cbpf::Program const& program, Options const& opt
         : options.stats                 ? emit_counting(b, program, hook, options)
                                         : emit_deciding(b, program, hook, options);
     if (!done) return fail(done.error());
+    if (b.size() > max_insns) return fail(too_long(b.size()));
     auto translated = finish(b, std::move(functions), options.stats);
     if (translated && translated->insns.size() > max_insns)
-        return fail(
-            {fmt::format("{} instructions of eBPF: the kernel takes at most {}",
-                         translated->insns.size(), max_insns),
-             std::nullopt,
-             {{"make several filters of it, each with a part of the list: -f A=EXPR -f B=EXPR",
-               std::nullopt}}});
+        return fail(too_long(translated->insns.size()));
     return translated;
 }
 

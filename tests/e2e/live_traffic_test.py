@@ -190,6 +190,11 @@ class Counts(Network):
             code, out = finish(process)
             matched, _, passed, _ = counted(out)
             self.assertEqual((code, matched, passed), (0, 5, 3), f"{terms} {kind}")
+        both = os.path.join(self.folder.name, "both")
+        with open(path) as one, open(both, "w") as file:
+            file.write(one.read().replace("src host", "host"))
+        self.refused(3, "its verifier walks through at most 1000000 instructions", "socket", None,
+                     "-F", both)
 
     def test_the_last_byte_that_xdp_can_reach(self):
         """Loopback carries frames of 65,549 bytes; the verifier follows packet pointers only to byte 65,534, and a call,

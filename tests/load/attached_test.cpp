@@ -275,7 +275,8 @@ TEST_P(Attached, RunsByARealEventAndGoesWithItsLoader) {
         return runtime::running_kernel() < row->since;
     });
     auto const lacks = [&](std::string const& why) {
-        if (kernel_has_all() && !newer) ADD_FAILURE() << why << ", but this kernel is to have everything";
+        if (kernel_has_all() && !newer)
+            ADD_FAILURE() << why << ", but this kernel is to have everything";
         fmt::print("no event for {} here: {}\n", c.object, why);
     };
     std::string const events_before = trace_events();
