@@ -55,6 +55,9 @@ class Conditions {
     using Ref = std::uint32_t;
     static constexpr Ref never = 0, always = 1;
     enum class Kind : std::uint8_t { test, all, any };
+    // What decides a conjunction or disjunction, and what says nothing there.
+    static constexpr Ref absorbing(Kind kind) { return kind == Kind::all ? never : always; }
+    static constexpr Ref neutral(Kind kind) { return kind == Kind::all ? always : never; }
 
     // A range of values, and what is left of a condition when the field has one of them.
     struct Piece {
