@@ -132,9 +132,9 @@ void Generating::find_searches() {
         Graph::Node const& node = graph_.nodes[i];
         if (mixed_[i] || node.end - node.begin < 3) continue;
         unsigned const ignored = ignorable_bits(keys_[node.key], pieces_of(node));
-        ranges_.read(pieces_of(node), ignored);
         std::size_t const masks = keys_[node.key].mask != all_ones || ignored > 0 ? 1 : 0;
-        cubes_[i] = find_cube(pieces_of(node), ranges_.comparisons() + masks);
+        std::size_t const otherwise = count_comparisons(pieces_of(node), ignored) + masks;
+        cubes_[i] = find_cube(pieces_of(node), otherwise);
         if (!cubes_[i]) ignored_[i] = static_cast<std::uint8_t>(ignored);
     }
 }
@@ -266,9 +266,8 @@ void Generating::group() {
         if (hashed[i - 1].first != hashed[i].first || !lead_alike(a, b)) continue;
         Key const &key = keys_[a.key], &next = keys_[b.key];
         bool const mixed = key.max != next.max || key.mask != next.mask;
-        ranges_.read(pieces_of(a));
         std::size_t const masks = !mixed && key.mask != all_ones ? 1 : 0;
-        if (ranges_.comparisons() + masks < 2 || (!mixed && tests_bits(a))) continue;
+        if (count_comparisons(pieces_of(a)) + masks < 2 || (!mixed && tests_bits(a))) continue;
         next_in_group_[other] = next_in_group_[one];
         next_in_group_[one] = other;
         if (!mixed && !mixed_[one]) continue;

@@ -441,21 +441,20 @@ void put_in_order(Graph& graph) {
 // but what follows may come several times in it.  The others are closer to the text.
 List<Graph> decide(Formula const& formula, std::size_t most) {
     constexpr std::size_t least_work = 100'000, work_per_node = 200, enough = 2000;
-    struct Variant {
-        bool deep;
-        std::size_t searched;
-    };
     List<Graph> graphs;
-    for (Variant const variant : {Variant{true, 32}, Variant{false, 32}, Variant{false, 0}}) {
-        Conditions conditions(least_work + work_per_node * formula.nodes.size(), variant.searched);
+    for (std::size_t const searched : {32, 0}) {
+        Conditions conditions(least_work + work_per_node * formula.nodes.size(), searched);
         auto const whole = Reading(formula, conditions).run();
-        auto graph = whole ? Deciding(conditions, variant.deep).run(*whole) : std::nullopt;
-        if (!graph) return graphs;
-        simplify(*graph);
-        graphs.push_back(std::move(*graph));
-        if (graphs.size() == most || graphs[0].nodes.size() > enough ||
-            reads_each_key_once(graphs[0]))
-            return graphs;
+        for (bool const deep : {true, false}) {
+            if (deep && searched == 0) continue;
+            auto graph = whole ? Deciding(conditions, deep).run(*whole) : std::nullopt;
+            if (!graph) return graphs;
+            simplify(*graph);
+            graphs.push_back(std::move(*graph));
+            if (graphs.size() == most || graphs[0].nodes.size() > enough ||
+                reads_each_key_once(graphs[0]))
+                return graphs;
+        }
     }
     return graphs;
 }

@@ -201,9 +201,7 @@ std::ptrdiff_t Sharing::gain(Target one, Target other) const {
         std::size_t const takes = search_length(key_of(pair.one), pieces_of(pair.one));
         // The other leg's is left out.
         if (first && own_loads_) {
-            Ranges ranges;
-            ranges.read(pieces_of(pair.one));
-            gain += static_cast<std::ptrdiff_t>(ranges.comparisons());
+            gain += static_cast<std::ptrdiff_t>(count_comparisons(pieces_of(pair.one)));
         } else {
             gain += static_cast<std::ptrdiff_t>(takes + 1);
         }

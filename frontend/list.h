@@ -7,48 +7,35 @@
 #include <bit>
 #include <cstddef>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace tamis::frontend {
 
 class Blocks {
   public:
-    static Blocks& of_this_thread() {
-        static thread_local Blocks blocks;
-        return blocks;
-    }
-    void* take(std::size_t bytes) {
+    static void* take(std::size_t bytes) {
         std::size_t const kind = kind_of(bytes);
         if (kind >= kinds) return ::operator new(bytes);
-        Block*& first = free_[kind].first;
-        if (first == nullptr) return ::operator new(smallest << kind);
-        --free_[kind].count;
-        Block* const block = first;
-        first = block->next;
+        Block* const block = free_[kind];
+        if (block == nullptr) return ::operator new(smallest << kind);
+        free_[kind] = block->next;
         return block;
     }
-    void give_back(void* memory, std::size_t bytes) noexcept {
+    static void give_back(void* memory, std::size_t bytes) noexcept {
         std::size_t const kind = kind_of(bytes);
-        if (kind >= kinds || free_[kind].count == most) return ::operator delete(memory);
-        ++free_[kind].count;
-        free_[kind].first = new (memory) Block{free_[kind].first};
-    }
-    ~Blocks() {
-        for (Kind& kind : free_)
-            while (kind.first != nullptr) {
-                Block* const block = kind.first;
-                kind.first = block->next;
-                ::operator delete(block);
-            }
+        if (kind >= kinds) return ::operator delete(memory);
+        Block* const next = free_[kind];
+        if (next == nullptr) free_when_thread_ends();
+        std::size_t const left = next == nullptr ? most : next->left;
+        if (left == 0) return ::operator delete(memory);
+        free_[kind] = new (memory) Block{next, left - 1};
     }
 
   private:
     struct Block {
         Block* next;
-    };
-    struct Kind {
-        Block* first = nullptr;
-        std::size_t count = 0;
+        std::size_t left;  // how many more of this size are kept
     };
 #if defined(__SANITIZE_ADDRESS__) || defined(TAMIS_SANITIZE)
     static constexpr std::size_t kinds = 0;  // the sanitizer is to see every use after the end
@@ -57,10 +44,18 @@ class Blocks {
 #endif
     static constexpr std::size_t smallest = 64, most = 64;
     static constexpr std::size_t kind_of(std::size_t bytes) {
-        return bytes <= smallest ? 0
-                                 : static_cast<std::size_t>(std::bit_width((bytes - 1) / smallest));
+        return static_cast<std::size_t>(std::bit_width((bytes - 1) / smallest));
     }
-    std::array<Kind, 8> free_{};
+    static void free_when_thread_ends() {
+        static thread_local struct Owner {
+            ~Owner() {
+                for (Block*& first : free_)
+                    while (first != nullptr) ::operator delete(std::exchange(first, first->next));
+            }
+        } owner;
+    }
+    // Without a destructor of its own, so that reading it costs nothing.
+    static inline constinit thread_local std::array<Block*, 8> free_{};
 };
 
 template <class T>
@@ -70,10 +65,10 @@ struct Recycling {
     template <class U>
     Recycling(Recycling<U> const&) {}
     T* allocate(std::size_t count) {
-        return static_cast<T*>(Blocks::of_this_thread().take(count * sizeof(T)));
+        return static_cast<T*>(Blocks::take(count * sizeof(T)));
     }
     void deallocate(T* memory, std::size_t count) noexcept {
-        Blocks::of_this_thread().give_back(memory, count * sizeof(T));
+        Blocks::give_back(memory, count * sizeof(T));
     }
     bool operator==(Recycling const&) const = default;
 };

@@ -55,14 +55,15 @@ Optimised program_of(Graph graph, Formula const& formula, std::uint32_t accept, 
     bool const halves = std::any_of(graph.nodes.begin(), graph.nodes.end(),
                                     [&](Graph::Node const& node) { return searches(graph, node); });
     std::optional<Graph> apart = join_neighbours(graph);
-    if (apart && !is_long && estimate(graph).path > estimate(*apart).path) {
+    std::size_t const path_apart = apart && !is_long ? estimate(*apart).path : 0;
+    if (apart && !is_long && estimate(graph).path > path_apart) {
         graph = std::move(*apart);
         apart.reset();
     }
     if (is_long || (apart && !halves)) {
         Graph shared = graph;
         while (share_legs(shared)) continue;
-        if (is_long || estimate(shared).path < estimate(*apart).path)
+        if (is_long || estimate(shared).path < path_apart)
             return {program(shared), std::move(shared)};
     }
     Optimised best{program(graph), std::move(graph)};

@@ -25,37 +25,63 @@ std::size_t exceptions_end(Pieces pieces, std::size_t begin, Graph::Target targe
     return i == pieces.size() ? i : begin;
 }
 
+// Single values between neighbours that lead to the same place are exceptions.
+template <class Sink>
+void walk(Pieces pieces, unsigned ignored, Sink& sink) {
+    std::size_t i = 0;
+    if (pieces.size() > 1 && is_single(pieces[0], ignored) && !is_single(pieces[1], ignored)) ++i;
+    Graph::Target target = pieces[i].target;  // of the run at hand
+    sink.run({0, pieces[i].high, target});
+    if (i == 1) sink.exception({0, pieces[0].target});
+    while (++i < pieces.size()) {
+        if (pieces[i].target == target) {
+            sink.extend(pieces[i].high);
+            continue;
+        }
+        std::size_t const end = exceptions_end(pieces, i, target, ignored);
+        if (end == i) {
+            target = pieces[i].target;
+            sink.run(pieces[i]);
+            continue;
+        }
+        for (; i < end; ++i) sink.exception({pieces[i].low, pieces[i].target});
+        sink.extend(pieces[--i].high);
+    }
+}
+
+struct Counting {
+    std::size_t runs = 0, exceptions = 0;
+    void run(Graph::Piece const&) { ++runs; }
+    void extend(std::uint32_t) {}
+    void exception(Ranges::Exception const&) { ++exceptions; }
+};
+
+struct Listing {
+    Ranges& ranges;
+    void run(Graph::Piece const& piece) {
+        auto const begin = static_cast<std::uint32_t>(ranges.exceptions.size());
+        ranges.runs.push_back({piece.low, piece.high, piece.target, begin, 0});
+    }
+    void extend(std::uint32_t high) { ranges.runs.back().high = high; }
+    void exception(Ranges::Exception const& exception) {
+        ranges.exceptions.push_back(exception);
+        ++ranges.runs.back().exceptions;
+    }
+};
+
 }  // namespace
 
-// Single values between neighbours that lead to the same place are exceptions.
 void Ranges::read(Pieces pieces, unsigned ignored) {
     runs.clear();
     exceptions.clear();
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-        Graph::Piece const& piece = pieces[i];
-        if (i == 0 && pieces.size() > 1 && is_single(piece, ignored) &&
-            !is_single(pieces[1], ignored)) {
-            exceptions.push_back({0, piece.target});
-            runs.push_back({0, pieces[1].high, pieces[1].target, 0, 1});
-            ++i;
-            continue;
-        }
-        if (!runs.empty() && runs.back().target == piece.target) {
-            runs.back().high = piece.high;
-            continue;
-        }
-        std::size_t end = runs.empty() ? i : exceptions_end(pieces, i, runs.back().target, ignored);
-        if (end == i) {
-            runs.push_back({piece.low, piece.high, piece.target,
-                            static_cast<std::uint32_t>(exceptions.size()), 0});
-            continue;
-        }
-        for (; i < end; ++i) {
-            exceptions.push_back({pieces[i].low, pieces[i].target});
-            ++runs.back().exceptions;
-        }
-        runs.back().high = pieces[--i].high;
-    }
+    Listing listing{*this};
+    walk(pieces, ignored, listing);
+}
+
+std::size_t count_comparisons(Pieces pieces, unsigned ignored) {
+    Counting counting;
+    walk(pieces, ignored, counting);
+    return counting.runs - 1 + counting.exceptions;
 }
 
 std::optional<Cube> find_cube(Pieces pieces, std::size_t comparisons) {
@@ -92,15 +118,14 @@ bool is_bit_test(Key const& key, Pieces pieces) {
 }
 
 unsigned ignorable_bits(Key const& key, Pieces pieces) {
+    if (pieces.size() < 4) return 0;
     std::uint32_t bounds = 0;
     for (Graph::Piece const& piece : pieces) bounds |= piece.low;
-    if (bounds == 0 || (bounds & 1) != 0 || pieces.size() < 4) return 0;
+    if ((bounds & 1) != 0) return 0;
     auto const ignored = static_cast<unsigned>(std::countr_zero(bounds));
-    Ranges all, upper;
-    all.read(pieces);
-    upper.read(pieces, ignored);
     std::size_t const masks = key.mask == all_ones ? 1 : 0;  // that are not there anyway
-    return upper.comparisons() + masks < all.comparisons() ? ignored : 0;
+    bool const shorter = count_comparisons(pieces, ignored) + masks < count_comparisons(pieces);
+    return shorter ? ignored : 0;
 }
 
 std::size_t search_length(Key const& key, Pieces pieces) {
@@ -108,9 +133,7 @@ std::size_t search_length(Key const& key, Pieces pieces) {
     if (is_bit_test(key, pieces)) return 1;
     if (pieces.size() == 2) return key.mask != all_ones ? 2 : 1;
     unsigned const ignored = ignorable_bits(key, pieces);
-    Ranges ranges;
-    ranges.read(pieces, ignored);
-    std::size_t const comparisons = ranges.comparisons();
+    std::size_t const comparisons = count_comparisons(pieces, ignored);
     std::size_t const masks = key.mask != all_ones || ignored > 0 ? 1 : 0;
     if (auto const cube = find_cube(pieces, comparisons + masks)) return cube->value == 0 ? 1 : 2;
     return comparisons + masks;

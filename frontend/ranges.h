@@ -26,8 +26,9 @@ struct Ranges {
 
     // Values that differ in their last bits only, `ignored` of them, count as one.
     void read(std::span<Graph::Piece const> pieces, unsigned ignored = 0);
-    std::size_t comparisons() const { return runs.size() - 1 + exceptions.size(); }
 };
+// How many comparisons that is.
+std::size_t count_comparisons(std::span<Graph::Piece const> pieces, unsigned ignored = 0);
 
 // Two targets, and the values that lead to one of them are those with `value` under `mask`: one
 // comparison, where other ways take more.
