@@ -93,8 +93,8 @@ std::optional<Solution> solve_byte(Values const& values, Sides const& sides) {
     return solution;
 }
 
-List<Interval> values_that_hold(Cond cond, std::uint32_t k, bool negated) {
-    List<Interval> set;
+Intervals values_that_hold(Cond cond, std::uint32_t k, bool negated) {
+    Intervals set;
     switch (cond) {
         case Cond::eq:
             if (!negated) return {{k, k}};
@@ -122,7 +122,7 @@ std::optional<Solution> solve_range(Values const& values, Sides const& sides) {
     for (; values[at].kind == Kind::binary && values.is_number(values[at].b); at = values[at].a) {
         std::uint32_t const n = values[values[at].b].number;
         if (!takes(values[at].op, n)) break;
-        List<Interval> before;
+        Intervals before;
         if (values[at].op == Alu::add) {
             for (Interval const& range : set) {
                 Interval const moved{range.low - n, range.high - n};

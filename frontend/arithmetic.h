@@ -41,7 +41,7 @@ struct Solution {
     std::optional<bool> constant{};
     Field field{};
     std::uint32_t mask = ~std::uint32_t{0};
-    List<Interval> set{};  // in order, without overlaps
+    Intervals set{};  // in order, without overlaps
 };
 std::optional<Solution> solve(Formula const& formula, Relation const& relation);
 
@@ -49,7 +49,7 @@ std::optional<Solution> solve(Formula const& formula, Relation const& relation);
 // it holds.
 struct Comparison {
     std::uint32_t begin, end;
-    List<Interval> set;  // in order, without overlaps
+    Intervals set;  // in order, without overlaps
 };
 std::optional<Comparison> compared(Formula const& formula, Relation const& relation);
 

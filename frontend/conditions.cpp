@@ -25,7 +25,7 @@ std::uint32_t mix(std::uint32_t hash, std::uint32_t value) {
 }
 
 // In order, without overlaps and without neighbours that touch.
-void unite(List<Interval>& set) {
+void unite(Intervals& set) {
     std::sort(set.begin(), set.end(),
               [](Interval const& a, Interval const& b) { return a.low < b.low; });
     std::size_t kept = 0;
@@ -38,8 +38,8 @@ void unite(List<Interval>& set) {
     set.resize(kept);
 }
 
-List<Interval> complement(List<Interval> const& set, std::uint32_t max) {
-    List<Interval> rest;
+Intervals complement(std::span<Interval const> set, std::uint32_t max) {
+    Intervals rest;
     std::uint32_t low = 0;
     for (Interval const& taken : set) {
         if (taken.low > low) rest.push_back({low, taken.low - 1});
@@ -51,22 +51,6 @@ List<Interval> complement(List<Interval> const& set, std::uint32_t max) {
 }
 
 }  // namespace
-
-Key key_of(Field const& field, std::uint32_t mask) {
-    bool const in_packet = field.base == Base::packet || field.base == Base::transport;
-    bool const metadata = field.base == Base::packet && field.at.value >= 0x80000000;
-    Key key{.field = field};
-    if (field.at.variable != Offset::constant)
-        key.reads = static_cast<std::uint16_t>(1U << field.at.variable);
-    if (in_packet && !metadata) key.max = all_ones >> (32 - 8 * field.size);
-    if (in_packet) key.reach = all_ones;
-    if (in_packet && !metadata && field.at.variable == Offset::constant) {
-        if (field.base == Base::packet) key.reach = field.at.value + field.size;
-        key.needs = field.base == Base::packet ? key.reach : field.header + 1;
-    }
-    if ((mask & key.max) != key.max) key.mask = key.max = mask & key.max;
-    return key;
-}
 
 // ------------------------------------------------------------------------------ terms, each once
 
@@ -186,7 +170,7 @@ Ref Conditions::intern(Term term, Ref const* operands, std::size_t count, Interv
     return table_[at];
 }
 
-Ref Conditions::test(std::uint32_t key, List<Interval> const& set, Span span) {
+Ref Conditions::test(std::uint32_t key, std::span<Interval const> set, Span span) {
     Key const& tested = keys_[key];
     if (set.empty()) return never;  // perhaps unknown: that accepts nothing either
     bool const full = set.front().low == 0 && set.front().high >= tested.max;
@@ -210,10 +194,7 @@ Span Conditions::span(Ref ref) const {
 
 class Conditions::Joining {
   public:
-    Joining(Conditions& conditions, Kind kind, std::size_t operands) : c_(conditions), kind_(kind) {
-        groups_.reserve(std::min<std::size_t>(operands, 16));
-        members_.reserve(std::min<std::size_t>(operands, 16));
-    }
+    Joining(Conditions& conditions, Kind kind) : c_(conditions), kind_(kind) {}
 
     // False when this decides the whole.
     bool add(Ref ref);
@@ -221,6 +202,7 @@ class Conditions::Joining {
 
   private:
     static constexpr std::uint32_t none = all_ones;
+    using Refs = Few<Ref, 8>;
     struct Member {
         Ref ref;
         std::uint32_t next;  // of the same group, or none
@@ -245,14 +227,14 @@ class Conditions::Joining {
     void put(Ref ref);
     void put_into(Group& group, Ref ref);
     Ref finish(Group const& group);
-    Ref united(List<Ref> const& tests);
-    void factor(List<Ref>& others);
+    Ref united(Refs const& tests);
+    void factor(Refs& others);
 
     Conditions& c_;
     Kind kind_;
-    List<Group> groups_;
-    List<Member> members_;      // of all groups
-    List<Ref> tests_, others_;  // of the group that is finished
+    Few<Group, 8> groups_;
+    Few<Member, 8> members_;  // of all groups
+    Refs tests_, others_;     // of the group that is finished
     bool divides_ = false;      // an operand does
     bool decided_ = false;      // by an operand that does not make those before it superfluous
 };
@@ -302,7 +284,7 @@ bool Conditions::Joining::add_bit_test(Ref ref) {
         group.key = c_.key(both);
         Interval const set = kind_ == Kind::any ? Interval{1, both.max} : Interval{0, 0};
         Span const span = tamis::join(term(group.only).span, term(ref).span);
-        group.only = c_.test(group.key, {set}, span);
+        group.only = c_.test(group.key, std::array{set}, span);
         return true;
     }
     return false;
@@ -354,17 +336,17 @@ void Conditions::Joining::put(Ref ref) {
     groups_.push_back({operand.key, ref, none, none, needs(ref), operand.divides});
 }
 
-Ref Conditions::Joining::united(List<Ref> const& tests) {
+Ref Conditions::Joining::united(Refs const& tests) {
     if (tests.size() == 1) return tests[0];
     std::uint32_t const key = term(tests[0]).key;
     std::uint32_t const max = c_.keys_[key].max;
-    List<Interval> set;
+    Intervals set;
     Span span = term(tests[0]).span;
     for (Ref const ref : tests) {
         span = tamis::join(span, term(ref).span);
         if (kind_ == Kind::any) {
-            Term const& t = term(ref);
-            set.insert(set.end(), c_.intervals_.begin() + t.begin, c_.intervals_.begin() + t.end);
+            auto const own = c_.set_of(ref);
+            set.insert(set.end(), own.begin(), own.end());
         } else {
             auto const rest = complement(c_.set_of(ref), max);
             set.insert(set.end(), rest.begin(), rest.end());
@@ -399,14 +381,14 @@ Ref Conditions::made(Kind kind, std::span<Ref const> operands, bool same_key) {
 
 // `t and a or t and b` is `t and (a or b)`, if what stands between excludes t; likewise with the
 // roles of `and` and `or` exchanged.
-void Conditions::Joining::factor(List<Ref>& others) {
+void Conditions::Joining::factor(Refs& others) {
     constexpr std::size_t searched_tests = 32;
     struct Factored {
         Ref test;
-        List<Ref> rests;
+        Refs rests;
     };
     Kind const inner = kind_ == Kind::any ? Kind::all : Kind::any;
-    List<Ref> tests;
+    Refs tests;
     for (Ref const ref : others) {
         Term const& whole = term(ref);
         Ref const test = whole.kind == inner ? c_.operands_[whole.begin] : ref;
@@ -422,10 +404,11 @@ void Conditions::Joining::factor(List<Ref>& others) {
             return f.test == c_.operands_[term(ref).begin];
         })->rests.push_back(ref);
     // Whatever order: with sets that have nothing in common, one of these at most is left.
-    List<Interval> sets;
+    Intervals sets;
     for (Factored const& f : factored) {
-        auto set = c_.set_of(f.test);
-        if (inner == Kind::any) set = complement(set, c_.keys_[term(f.test).key].max);
+        auto const own = c_.set_of(f.test);
+        Intervals set(own.begin(), own.end());
+        if (inner == Kind::any) set = complement(own, c_.keys_[term(f.test).key].max);
         sets.insert(sets.end(), set.begin(), set.end());
     }
     std::sort(sets.begin(), sets.end(),
@@ -434,7 +417,7 @@ void Conditions::Joining::factor(List<Ref>& others) {
         if (sets[i].low <= sets[i - 1].high) return;
     others.clear();
     for (Factored const& f : factored) {
-        List<Ref> rests, operands;
+        Refs rests, operands;
         if (f.rests.size() == 1) {
             others.push_back(f.rests[0]);
             continue;
@@ -472,7 +455,7 @@ Ref Conditions::Joining::finish(Group const& group) {
 }
 
 Ref Conditions::Joining::finish() {
-    List<Ref> whole;
+    Refs whole;
     whole.reserve(groups_.size() + 1);
     bool divided = false;  // by what stands before
     for (Group const& group : groups_) {
@@ -492,7 +475,7 @@ Ref Conditions::Joining::finish() {
 Ref Conditions::join(Kind kind, std::span<Ref const> operands) {
     if (operands.size() == 1) return operands[0];
     if (operands.empty()) return neutral(kind);
-    Joining joining(*this, kind, operands.size());
+    Joining joining(*this, kind);
     for (Ref const ref : operands)
         if (!joining.add(ref)) return absorbing(kind);
     return joining.finish();

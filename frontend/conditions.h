@@ -12,43 +12,13 @@
 #include <utility>
 
 #include "bpf/diagnostic.h"
-#include "frontend/formula.h"
+#include "frontend/few.h"
+#include "frontend/key.h"
 #include "frontend/list.h"
 
 namespace tamis::frontend {
 
-// What is tested: bits of a field, or whether a relation holds.
-struct Key {
-    static constexpr std::uint32_t no_relation = ~std::uint32_t{0};
-    // What X is for, where code serves headers at different places: `point` tests nothing, but sets
-    // X to the place of the field - of a header behind an IPv4 header, or a number; the field of
-    // `counted` counts from there.  `assign` tests nothing either; `relation` is then the index of
-    // an assignment.
-    enum class Role : std::uint8_t { test, point, counted, assign };
-
-    Field field{};
-    Role role = Role::test;
-    std::uint32_t mask = ~std::uint32_t{0};
-    std::uint32_t relation = no_relation;
-    bool value = false;  // what is tested is the number on one side of the relation
-    std::uint32_t max = ~std::uint32_t{0};  // its largest value
-    // The packet's bytes that are read, when those are at a place that is known now: all of them
-    // lie before `reach`; a packet that is shorter than `needs` lacks one.
-    std::uint32_t reach = 0, needs = 0;
-    // It has to be evaluated exactly where the text does: an assignment, or a relation that divides
-    // by what only the packet tells, since that ends the program at 0 whatever else is true.
-    bool divides = false;
-    std::uint16_t reads = 0, writes = 0;  // variables, a bit for each
-    bool is_field() const { return role == Role::test && relation == no_relation; }
-    bool operator==(Key const&) const = default;
-};
-// Bits of a field, all of them unless it is masked.
-Key key_of(Field const& field, std::uint32_t mask);
-
-struct Interval {
-    std::uint32_t low, high;
-    bool operator==(Interval const&) const = default;
-};
+using Intervals = Few<Interval, 4>;
 
 class Conditions {
   public:
@@ -65,6 +35,7 @@ class Conditions {
         Ref rest;
         bool operator==(Piece const&) const = default;
     };
+    using Pieces = Few<Piece, 8>;
 
     // `work` bounds the time; operands join one of as many that stand before them as `searched`,
     // where that is 0 tests of one key the one right before them.
@@ -72,7 +43,7 @@ class Conditions {
 
     std::uint32_t key(Key const& key);
     // `set` is in order, without overlaps.
-    Ref test(std::uint32_t key, List<Interval> const& set, Span span);
+    Ref test(std::uint32_t key, std::span<Interval const> set, Span span);
     Ref join(Kind kind, std::span<Ref const> operands);
 
     // Forgets all but these conditions and what they consist of; they become other numbers.
@@ -84,7 +55,7 @@ class Conditions {
     // What is left for each value of a key: neighbours differ, and all values are covered.  Where
     // `deep`, later tests of the key are decided, too, so that what is left may differ for each
     // value; otherwise only the operands that begin with the key are.
-    List<Piece> split(Ref ref, std::uint32_t key, bool deep);
+    Pieces split(Ref ref, std::uint32_t key, bool deep);
     // Of a condition of which one thing is left for all values of a key: whether that holds of
     // packets, too, that do not have it.  What was true for each value does not: "x or not x".
     bool is_idle(Ref ref, std::uint32_t key, bool deep);
@@ -121,9 +92,8 @@ class Conditions {
     std::pair<std::uint32_t, std::uint32_t> range(Ref ref) const {
         return {terms_[ref].begin, terms_[ref].end};
     }
-    List<Interval> set_of(Ref ref) const {
-        Term const& term = terms_[ref];
-        return {intervals_.begin() + term.begin, intervals_.begin() + term.end};
+    std::span<Interval const> set_of(Ref ref) const {
+        return std::span(intervals_).subspan(terms_[ref].begin, terms_[ref].end - terms_[ref].begin);
     }
     bool spend(std::size_t amount) {
         work_ = work_ > amount ? work_ - amount : 0;
@@ -134,9 +104,9 @@ class Conditions {
         Term const& term = terms_[ref];
         return term.kind == Kind::test ? term.key == key : (term.support >> (key % 32) & 1) != 0;
     }
-    void split_test(Ref ref, List<Piece>& pieces) const;
-    void split_join(Ref ref, std::uint32_t key, bool deep, List<Piece>& pieces);
-    void split_first(Ref ref, std::uint32_t key, List<Piece>& pieces);
+    void split_test(Ref ref, Pieces& pieces) const;
+    void split_join(Ref ref, std::uint32_t key, bool deep, Pieces& pieces);
+    void split_first(Ref ref, std::uint32_t key, Pieces& pieces);
     Ref made(Kind kind, std::span<Ref const> operands, bool same_key);
 
     List<Key> keys_;

@@ -7,7 +7,7 @@
 namespace tamis::frontend {
 namespace {
 
-void append(List<Conditions::Piece>& pieces, Conditions::Piece const& piece) {
+void append(Conditions::Pieces& pieces, Conditions::Piece const& piece) {
     if (!pieces.empty() && pieces.back().rest == piece.rest)
         pieces.back().high = piece.high;
     else
@@ -16,7 +16,7 @@ void append(List<Conditions::Piece>& pieces, Conditions::Piece const& piece) {
 
 }  // namespace
 
-void Conditions::split_test(Ref ref, List<Piece>& pieces) const {
+void Conditions::split_test(Ref ref, Pieces& pieces) const {
     Term const& term = terms_[ref];
     std::uint32_t const max = keys_[term.key].max;
     std::uint32_t low = 0;
@@ -30,9 +30,8 @@ void Conditions::split_test(Ref ref, List<Piece>& pieces) const {
     append(pieces, {low, max, never});
 }
 
-List<Conditions::Piece> Conditions::split(Ref ref, std::uint32_t key, bool deep) {
-    List<Piece> pieces;
-    pieces.reserve(4);
+Conditions::Pieces Conditions::split(Ref ref, std::uint32_t key, bool deep) {
+    Pieces pieces;
     Term const& term = terms_[ref];
     if (!may_ask(ref, key) || exhausted())
         pieces.push_back({0, keys_[key].max, ref});
@@ -59,9 +58,9 @@ bool Conditions::is_idle(Ref ref, std::uint32_t key, bool deep) {
 }
 
 // The first operand alone; the others follow whatever is left of it, as they stand.
-void Conditions::split_first(Ref ref, std::uint32_t key, List<Piece>& pieces) {
+void Conditions::split_first(Ref ref, std::uint32_t key, Pieces& pieces) {
     Term const term = terms_[ref];
-    List<Ref> rest(operands_.begin() + term.begin + 1, operands_.begin() + term.end);
+    Few<Ref, 8> const rest(operands_.begin() + term.begin + 1, operands_.begin() + term.end);
     Ref const others = rest.size() == 1 ? rest[0] : made(term.kind, rest, false);
     for (Piece const& piece : split(operands_[term.begin], key, false)) {
         Ref whole = piece.rest;
@@ -78,17 +77,15 @@ void Conditions::split_first(Ref ref, std::uint32_t key, List<Piece>& pieces) {
 
 // All operands are split; a sweep over the values then joins what is left of them.  Operands that
 // say nothing for a value take no part there, so that a long list of tests stays cheap.
-void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, List<Piece>& pieces) {
+void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, Pieces& pieces) {
     Term const term = terms_[ref];
     std::uint32_t const max = keys_[key].max;
     struct Part {
         std::uint32_t low, high, operand;
         Ref rest;
     };
-    List<Part> parts;
-    List<std::pair<std::uint32_t, Ref>> present;  // (operand, what is left of it), in order
-    parts.reserve(2 * (term.end - term.begin));
-    present.reserve(term.end - term.begin);
+    Few<Part, 16> parts;
+    Few<std::pair<std::uint32_t, Ref>, 8> present;  // (operand, what is left of it), in order
     for (std::uint32_t i = term.begin; i < term.end; ++i) {
         if (!may_ask(operands_[i], key)) {
             if (operands_[i] != neutral(term.kind)) present.push_back({i, operands_[i]});
@@ -116,9 +113,8 @@ void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, List<Piece>& 
 
     // (operand, what is left) of the parts around the current value; `otherwise` is the join where
     // there are none.
-    List<Part const*> active;
-    List<Ref> operands;
-    operands.reserve(term.end - term.begin);
+    Few<Part const*, 8> active;
+    Few<Ref, 8> operands;
     auto const joined = [&] {
         operands.clear();
         auto fixed = present.begin();
@@ -135,7 +131,9 @@ void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, List<Piece>& 
     std::size_t next = 0;
     std::uint32_t low = 0;
     while (!exhausted()) {
-        std::erase_if(active, [&](Part const* part) { return part->high < low; });
+        auto const over = std::remove_if(active.begin(), active.end(),
+                                         [&](Part const* part) { return part->high < low; });
+        active.erase(over, active.end());
         for (; next < parts.size() && parts[next].low <= low; ++next) {
             auto const place = std::upper_bound(
                 active.begin(), active.end(), parts[next].operand,

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "frontend/arithmetic.h"
+#include "frontend/conditions.h"
 
 namespace tamis::frontend {
 namespace {
@@ -22,22 +23,22 @@ constexpr unsigned max_depth = 400;  // of conditions: what is walked by recursi
 constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
 
 // The values that pass a test.
-List<Interval> passing(Cond cond, std::uint32_t value, std::uint32_t max) {
+Intervals passing(Cond cond, std::uint32_t value, std::uint32_t max) {
     switch (cond) {
         case Cond::eq:
-            return value > max ? List<Interval>{} : List<Interval>{{value, value}};
+            return value > max ? Intervals{} : Intervals{{value, value}};
         case Cond::gt:
-            return value >= max ? List<Interval>{} : List<Interval>{{value + 1, max}};
+            return value >= max ? Intervals{} : Intervals{{value + 1, max}};
         case Cond::ge:
-            return value > max ? List<Interval>{} : List<Interval>{{value, max}};
+            return value > max ? Intervals{} : Intervals{{value, max}};
         case Cond::set:
             break;
     }
-    return max == 0 ? List<Interval>{} : List<Interval>{{1, max}};
+    return max == 0 ? Intervals{} : Intervals{{1, max}};
 }
 
-void invert(List<Interval>& set, std::uint32_t max) {
-    List<Interval> rest;
+void invert(Intervals& set, std::uint32_t max) {
+    Intervals rest;
     std::uint32_t low = 0;
     bool open = true;
     for (Interval const& taken : set) {
@@ -63,7 +64,7 @@ class Reading {
     std::optional<Ref> test(Test const& test, bool negated, Span span);
     std::optional<Ref> relation(std::uint32_t index, bool negated, Span span);
     std::optional<Ref> assignment(std::uint32_t index, bool negated, Span span);
-    std::optional<Ref> in_set(Field const& field, std::uint32_t mask, List<Interval> set,
+    std::optional<Ref> in_set(Field const& field, std::uint32_t mask, Intervals set,
                               bool negated, Span span);
     std::uint32_t known(std::uint32_t index, std::uint32_t begin, std::uint32_t end);
 
@@ -106,7 +107,7 @@ bool changes(Field const& field) {
 }
 
 // Tests of equal bits are tests of one key.
-std::optional<Ref> Reading::in_set(Field const& field, std::uint32_t mask, List<Interval> set,
+std::optional<Ref> Reading::in_set(Field const& field, std::uint32_t mask, Intervals set,
                                    bool negated, Span span) {
     if (changes(field)) return std::nullopt;
     Key key = key_of(field, all_ones);
@@ -192,7 +193,7 @@ std::optional<Ref> Reading::relation(std::uint32_t index, bool negated, Span spa
         return conditions_.test(conditions_.key(key), comparison->set, span);
     }
     std::uint32_t const holds = negated ? 0 : 1;
-    return conditions_.test(conditions_.key(key), {{holds, holds}}, span);
+    return conditions_.test(conditions_.key(key), std::array{Interval{holds, holds}}, span);
 }
 
 // True, whatever the packet is; where that is negated, nothing is true behind it.
@@ -204,7 +205,7 @@ std::optional<Ref> Reading::assignment(std::uint32_t index, bool negated, Span s
     key.writes = static_cast<std::uint16_t>(1U << assignment.variable);
     for (std::uint32_t i = assignment.begin; i < assignment.end; ++i)
         key.reads |= key_of(formula_.steps[i].field, all_ones).reads;
-    Ref const done = conditions_.test(conditions_.key(key), {{0, 0}}, span);
+    Ref const done = conditions_.test(conditions_.key(key), std::array{Interval{0, 0}}, span);
     return negated ? conditions_.join(Conditions::Kind::all, std::array{done, Conditions::never})
                    : done;
 }

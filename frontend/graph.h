@@ -6,8 +6,9 @@
 #include <optional>
 
 #include "bpf/diagnostic.h"
-#include "frontend/conditions.h"
 #include "frontend/formula.h"
+#include "frontend/key.h"
+#include "frontend/list.h"
 
 namespace tamis::frontend {
 
