@@ -35,7 +35,7 @@ void unite(Intervals& set) {
         else
             set[kept++] = next;
     }
-    set.resize(kept);
+    set.shrink(kept);
 }
 
 Intervals complement(std::span<Interval const> set, std::uint32_t max) {
@@ -235,8 +235,8 @@ class Conditions::Joining {
     Few<Group, 8> groups_;
     Few<Member, 8> members_;  // of all groups
     Refs tests_, others_;     // of the group that is finished
-    bool divides_ = false;      // an operand does
-    bool decided_ = false;      // by an operand that does not make those before it superfluous
+    bool divides_ = false;    // an operand does
+    bool decided_ = false;    // by an operand that does not make those before it superfluous
 };
 
 bool Conditions::Joining::add(Ref ref) {

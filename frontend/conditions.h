@@ -93,7 +93,8 @@ class Conditions {
         return {terms_[ref].begin, terms_[ref].end};
     }
     std::span<Interval const> set_of(Ref ref) const {
-        return std::span(intervals_).subspan(terms_[ref].begin, terms_[ref].end - terms_[ref].begin);
+        return std::span(intervals_)
+            .subspan(terms_[ref].begin, terms_[ref].end - terms_[ref].begin);
     }
     bool spend(std::size_t amount) {
         work_ = work_ > amount ? work_ - amount : 0;

@@ -84,8 +84,12 @@ void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, Pieces& piece
         std::uint32_t low, high, operand;
         Ref rest;
     };
+    struct Present {
+        std::uint32_t operand;
+        Ref rest;
+    };
     Few<Part, 16> parts;
-    Few<std::pair<std::uint32_t, Ref>, 8> present;  // (operand, what is left of it), in order
+    Few<Present, 8> present;  // what is left of operands for all values, in order
     for (std::uint32_t i = term.begin; i < term.end; ++i) {
         if (!may_ask(operands_[i], key)) {
             if (operands_[i] != neutral(term.kind)) present.push_back({i, operands_[i]});
@@ -119,11 +123,11 @@ void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, Pieces& piece
         operands.clear();
         auto fixed = present.begin();
         for (Part const* part : active) {
-            for (; fixed != present.end() && fixed->first < part->operand; ++fixed)
-                operands.push_back(fixed->second);
+            for (; fixed != present.end() && fixed->operand < part->operand; ++fixed)
+                operands.push_back(fixed->rest);
             operands.push_back(part->rest);
         }
-        for (; fixed != present.end(); ++fixed) operands.push_back(fixed->second);
+        for (; fixed != present.end(); ++fixed) operands.push_back(fixed->rest);
         spend(operands.size());
         return operands.empty() ? neutral(term.kind) : join(term.kind, operands);
     };

@@ -64,8 +64,8 @@ class Reading {
     std::optional<Ref> test(Test const& test, bool negated, Span span);
     std::optional<Ref> relation(std::uint32_t index, bool negated, Span span);
     std::optional<Ref> assignment(std::uint32_t index, bool negated, Span span);
-    std::optional<Ref> in_set(Field const& field, std::uint32_t mask, Intervals set,
-                              bool negated, Span span);
+    std::optional<Ref> in_set(Field const& field, std::uint32_t mask, Intervals set, bool negated,
+                              Span span);
     std::uint32_t known(std::uint32_t index, std::uint32_t begin, std::uint32_t end);
 
     Formula const& formula_;
@@ -443,7 +443,7 @@ void put_in_order(Graph& graph) {
 List<Graph> decide(Formula const& formula, std::size_t most) {
     constexpr std::size_t least_work = 100'000, work_per_node = 200, enough = 2000;
     List<Graph> graphs;
-    for (std::size_t const searched : {32, 0}) {
+    for (std::size_t const searched : {std::size_t{32}, std::size_t{0}}) {
         Conditions conditions(least_work + work_per_node * formula.nodes.size(), searched);
         auto const whole = Reading(formula, conditions).run();
         for (bool const deep : {true, false}) {

@@ -37,10 +37,13 @@ class Blocks {
         Block* next;
         std::size_t left;  // how many more of this size are kept
     };
-#if defined(__SANITIZE_ADDRESS__) || defined(TAMIS_SANITIZE)
-    static constexpr std::size_t kinds = 0;  // the sanitizer is to see every use after the end
+    // 64 bytes to 8 KiB; none for AddressSanitizer, which is to see every use after the end.
+#if defined(__SANITIZE_ADDRESS__)
+    static constexpr std::size_t kinds = 0;
+#elif defined(__has_feature)
+    static constexpr std::size_t kinds = __has_feature(address_sanitizer) ? 0 : 8;
 #else
-    static constexpr std::size_t kinds = 8;  // 64 bytes to 8 KiB
+    static constexpr std::size_t kinds = 8;
 #endif
     static constexpr std::size_t smallest = 64, most = 64;
     static constexpr std::size_t kind_of(std::size_t bytes) {
@@ -64,9 +67,7 @@ struct Recycling {
     Recycling() = default;
     template <class U>
     Recycling(Recycling<U> const&) {}
-    T* allocate(std::size_t count) {
-        return static_cast<T*>(Blocks::take(count * sizeof(T)));
-    }
+    T* allocate(std::size_t count) { return static_cast<T*>(Blocks::take(count * sizeof(T))); }
     void deallocate(T* memory, std::size_t count) noexcept {
         Blocks::give_back(memory, count * sizeof(T));
     }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 
+#include "frontend/few.h"
 #include "frontend/graph.h"
 #include "frontend/ranges.h"
 
@@ -131,14 +132,14 @@ bool Joining::rows(std::uint32_t node, std::uint32_t second, Window const& windo
         return joined_.size() <= most;
     }
     // The second field is the upper one: where it changes the way for some value of the first.
-    List<std::uint32_t> bounds;
+    Few<std::uint32_t, 16> bounds;
     for (Piece const& piece : own)
         if (is_second(piece.target, second))
             for (Piece const& next : pieces_of(piece.target)) bounds.push_back(next.high);
     std::sort(bounds.begin(), bounds.end());
     bounds.erase(std::unique(bounds.begin(), bounds.end()), bounds.end());
     std::uint32_t low = 0;
-    List<Piece> decided;
+    Few<Piece, 16> decided;
     for (std::uint32_t const high : bounds) {
         decided.assign(own.begin(), own.end());
         for (Piece& piece : decided)
@@ -165,7 +166,7 @@ bool Joining::join(std::uint32_t index, std::uint32_t second) {
     joined_.back().high = both->key.max;
     std::size_t before = 1 + search_length(graph_.keys[node.key], pieces_of(index));
     Span span = node.span;
-    List<Target> gone;
+    Few<Target, 8> gone;
     for (Piece const& piece : pieces_of(index))
         if (is_second(piece.target, second) &&
             std::find(gone.begin(), gone.end(), piece.target) == gone.end()) {

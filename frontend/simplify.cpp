@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <span>
 
+#include "frontend/few.h"
 #include "frontend/graph.h"
 #include "frontend/ranges.h"
 
@@ -17,17 +18,19 @@ constexpr std::uint32_t all_ones = ~std::uint32_t{0};
 constexpr std::size_t max_facts = 16, max_ranges = 6;  // that are remembered
 constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
 
+using Intervals = Few<Interval, 2 * (max_ranges + 1)>;
+
 // The values that a key can have.
 struct Fact {
     std::uint32_t key;
-    List<Interval> values;
+    Intervals values;
 };
 struct Facts {
     bool reached = false;
     List<Fact> list;
 };
 
-List<Interval> union_of(List<Interval> a, List<Interval> const& b) {
+Intervals union_of(Intervals a, Intervals const& b) {
     a.insert(a.end(), b.begin(), b.end());
     std::sort(a.begin(), a.end(),
               [](Interval const& x, Interval const& y) { return x.low < y.low; });
@@ -38,7 +41,7 @@ List<Interval> union_of(List<Interval> a, List<Interval> const& b) {
         else
             a[kept++] = next;
     }
-    a.resize(kept);
+    a.shrink(kept);
     return a;
 }
 
@@ -60,10 +63,10 @@ class Simplifying {
     bool thread();
     void thread_node(std::uint32_t index);
     void look_ahead(std::uint32_t index);
-    Target resolved(Target target, std::uint32_t key, Interval values, Facts const& facts);
-    List<Interval> known(std::uint32_t key, Facts const& facts) const;
-    Target where(Graph::Node const& node, List<Interval> const& values);
-    void learn(Target target, Facts const& before, std::uint32_t key, List<Interval> const& values);
+    Target resolved(Target target, std::uint32_t key, Intervals const& values, Facts const& facts);
+    Intervals known(std::uint32_t key, Facts const& facts) const;
+    Target where(Graph::Node const& node, Intervals const& values);
+    void learn(Target target, Facts const& before, std::uint32_t key, Intervals const& values);
     void merge();
     bool changes_nothing(Graph::Node const& node, Target target) const;
     void rebuild(List<Target> const& places);
@@ -76,7 +79,7 @@ class Simplifying {
 
 // ------------------------------------------------------------------------------- from the root on
 
-List<Interval> Simplifying::known(std::uint32_t key, Facts const& facts) const {
+Intervals Simplifying::known(std::uint32_t key, Facts const& facts) const {
     for (Fact const& fact : facts.list)
         if (fact.key == key) return fact.values;
     // Bits of a field whose value is known.
@@ -87,11 +90,11 @@ List<Interval> Simplifying::known(std::uint32_t key, Facts const& facts) const {
         if (other.field != wanted.field || other.mask != all_ones ||
             other.relation != Key::no_relation)
             continue;
-        List<Interval> values;
+        Intervals values;
         for (Interval const& range : fact.values) {
             if (range.low != range.high) return {};
             std::uint32_t const masked = range.low & wanted.mask;
-            values = union_of(std::move(values), {{masked, masked}});
+            values = union_of(std::move(values), Intervals{{masked, masked}});
         }
         return values;
     }
@@ -99,7 +102,7 @@ List<Interval> Simplifying::known(std::uint32_t key, Facts const& facts) const {
 }
 
 // Where all these values lead; a node's own place where they do not agree.
-Target Simplifying::where(Graph::Node const& node, List<Interval> const& values) {
+Target Simplifying::where(Graph::Node const& node, Intervals const& values) {
     auto const pieces = pieces_of(node);
     auto const own = static_cast<Target>(&node - graph_.nodes.data());
     Target target = own;
@@ -114,11 +117,11 @@ Target Simplifying::where(Graph::Node const& node, List<Interval> const& values)
     return target;
 }
 
-Target Simplifying::resolved(Target target, std::uint32_t key, Interval values,
+Target Simplifying::resolved(Target target, std::uint32_t key, Intervals const& values,
                              Facts const& facts) {
     while (!Graph::is_end(target)) {
         Graph::Node const& node = graph_.nodes[target];
-        auto const set = node.key == key ? List<Interval>{values} : known(node.key, facts);
+        auto const set = node.key == key ? values : known(node.key, facts);
         Target const next = set.empty() ? target : where(node, set);
         if (next == target) return target;
         target = next;
@@ -127,7 +130,7 @@ Target Simplifying::resolved(Target target, std::uint32_t key, Interval values,
 }
 
 void Simplifying::learn(Target target, Facts const& before, std::uint32_t key,
-                        List<Interval> const& values) {
+                        Intervals const& values) {
     if (Graph::is_end(target)) return;
     Facts& facts = facts_[target];
     if (!facts.reached) {
@@ -159,7 +162,7 @@ void Simplifying::look_ahead(std::uint32_t index) {
     auto const own = pieces_of(node);
     if (std::none_of(own.begin(), own.end(), [&](Piece const& p) { return again(p.target); }))
         return;
-    List<Piece> decided;
+    Few<Piece, 2 * few> decided;
     for (Piece const& piece : own) {
         if (!again(piece.target)) {
             decided.push_back(piece);
@@ -177,7 +180,7 @@ void Simplifying::look_ahead(std::uint32_t index) {
         else
             decided[kept++] = piece;
     }
-    decided.resize(kept);
+    decided.shrink(kept);
     Key const& key = graph_.keys[node.key];
     if (search_length(key, decided) > search_length(key, own)) return;
     node.begin = u32(graph_.pieces.size());
@@ -188,25 +191,25 @@ void Simplifying::look_ahead(std::uint32_t index) {
 void Simplifying::thread_node(std::uint32_t index) {
     look_ahead(index);
     Graph::Node const& node = graph_.nodes[index];
-    Facts const facts = facts_[index];
+    Facts const& facts = facts_[index];
     struct Edge {
         Target target;
-        List<Interval> values;
+        Intervals values;
     };
     List<Edge> edges;
     for (Piece& piece : pieces_of(node)) {
-        piece.target = resolved(piece.target, node.key, {piece.low, piece.high}, facts);
+        Intervals const values{{piece.low, piece.high}};
+        piece.target = resolved(piece.target, node.key, values, facts);
         if (Graph::is_end(piece.target)) continue;
         auto edge = std::find_if(edges.begin(), edges.end(),
                                  [&](Edge const& e) { return e.target == piece.target; });
-        if (edge == edges.end()) edge = edges.insert(edge, {piece.target, {}});
+        if (edge == edges.end()) edge = edges.insert(edge, Edge{piece.target, {}});
         if (edge->values.size() <= max_ranges) edge->values.push_back({piece.low, piece.high});
     }
     for (Edge const& edge : edges) learn(edge.target, facts, node.key, edge.values);
 }
 
 bool Simplifying::thread() {
-    // What reads every key once has nothing to find.
     if (graph_.pieces.size() > 20'000 || reads_each_key_once(graph_)) return false;
     facts_.assign(graph_.nodes.size(), {});
     if (!Graph::is_end(graph_.root)) facts_[graph_.root].reached = true;
@@ -327,6 +330,10 @@ bool reads_each_key_once(Graph const& graph) {
 void simplify(Graph& graph) {
     // Edges that lead elsewhere now can show more of what is known.
     constexpr int least = 2, rounds = 4;
+    bool const decided =
+        std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                    [](Graph::Node const& node) { return node.end - node.begin == 1; });
+    if (!decided && reads_each_key_once(graph)) return;
     for (int i = 0; i < rounds; ++i) {
         std::size_t const nodes = graph.nodes.size(), pieces = graph.pieces.size();
         if (!Simplifying(graph).run()) return;
