@@ -438,25 +438,44 @@ void put_in_order(Graph& graph) {
     graph = std::move(ordered);
 }
 
+namespace {
+
+bool same(Graph const& one, Graph const& other) {
+    auto const same_node = [](Graph::Node const& a, Graph::Node const& b) {
+        return a.key == b.key && a.begin == b.begin && a.end == b.end && a.idle == b.idle;
+    };
+    return one.root == other.root && one.pieces == other.pieces &&
+           std::equal(one.nodes.begin(), one.nodes.end(), other.nodes.begin(), other.nodes.end(),
+                      same_node);
+}
+
+}  // namespace
+
 // The graph in which later tests of a field are decided where it is read has the shortest paths;
 // but what follows may come several times in it.  The others are closer to the text.
 List<Graph> decide(Formula const& formula, std::size_t most) {
     constexpr std::size_t least_work = 100'000, work_per_node = 200, enough = 2000;
+    std::size_t const work = least_work + work_per_node * formula.nodes.size();
     List<Graph> graphs;
-    for (std::size_t const searched : {std::size_t{32}, std::size_t{0}}) {
-        Conditions conditions(least_work + work_per_node * formula.nodes.size(), searched);
-        auto const whole = Reading(formula, conditions).run();
-        for (bool const deep : {true, false}) {
-            if (deep && searched == 0) continue;
-            auto graph = whole ? Deciding(conditions, deep).run(*whole) : std::nullopt;
-            if (!graph) return graphs;
-            simplify(*graph);
-            graphs.push_back(std::move(*graph));
-            if (graphs.size() == most || graphs[0].nodes.size() > enough ||
-                reads_each_key_once(graphs[0]))
-                return graphs;
-        }
-    }
+    graphs.reserve(most);
+    auto const add = [&](Graph graph) {
+        simplify(graph);
+        graphs.push_back(std::move(graph));
+        return graphs.size() < most;
+    };
+
+    Conditions conditions(work, 32);
+    auto const whole = Reading(formula, conditions).run();
+    auto const deep = whole ? Deciding(conditions, true).run(*whole) : std::nullopt;
+    if (!deep || !add(*deep)) return graphs;
+    if (graphs[0].nodes.size() > enough || reads_each_key_once(graphs[0])) return graphs;
+    auto shallow = Deciding(conditions, false).run(*whole);
+    if (!shallow || same(*shallow, *deep) || !add(std::move(*shallow))) return graphs;
+
+    Conditions apart(work, 0);
+    auto const as_written = Reading(formula, apart).run();
+    auto last = as_written ? Deciding(apart, false).run(*as_written) : std::nullopt;
+    if (last) add(std::move(*last));
     return graphs;
 }
 
