@@ -16,7 +16,7 @@ void Assembler::put_jump(Label target) {
     if (target <= accept)
         put({op::ret, 0, 0, target == accept ? answer_ : 0}, whole_);
     else
-        put({op::ja, 0, 0, here - known.begins - 1}, known.span);
+        put({op::ja, 0, 0, here - known.begins - 1}, origin_[known.begins]);
     known.nearest = here;
 }
 
@@ -42,52 +42,51 @@ void Assembler::branch(Block const& block) {
     put({block.code, distance(block.yes), distance(block.no), block.k}, block.span);
 }
 
-namespace {
-
-std::size_t hash_of(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {
-    std::uint64_t hash = a;
-    for (std::uint32_t const part : {b, c, d}) hash = (hash ^ part) * 0x9e3779b97f4a7c15;
-    return static_cast<std::size_t>(hash >> 32);
+// The code at a place, or that a jump there leads to; what ends the program is one place wherever
+// it stands.
+Assembler::Place Assembler::behind(Place place) const {
+    while (reversed_[place].code == op::ja) place -= reversed_[place].k + 1;
+    Insn const& insn = reversed_[place];
+    if (insn.code != op::ret) return place;
+    return none - 1 - (insn.k == answer_ ? accept : reject);
 }
 
-}  // namespace
+Assembler::Branch Assembler::branch_at(Place place) const {
+    Insn const& insn = reversed_[place];
+    return {insn.code, insn.k, behind(place - insn.jt - 1), behind(place - insn.jf - 1)};
+}
+
+// Where the place of a branch is noted, or can be.
+Assembler::Place& Assembler::slot(Branch const& branch) {
+    std::uint64_t hash = branch.code;
+    for (std::uint32_t const part : {branch.k, branch.yes, branch.no})
+        hash = (hash ^ part) * 0x9e3779b97f4a7c15;
+    std::size_t const mask = branches_.size() - 1;
+    std::size_t at = static_cast<std::size_t>(hash >> 32) & mask;
+    while (branches_[at] != none && branch_at(branches_[at]) != branch) at = (at + 1) & mask;
+    return branches_[at];
+}
 
 // The place of a branch that was written already and does the same, whatever A holds; if there is
 // none, where the place can be noted.
 Assembler::Place& Assembler::same_branch(Block const& block) {
+    if (2 * known_branches_ >= branches_.size()) {
+        List<Place> before(std::max<std::size_t>(64, 2 * branches_.size()), none);
+        std::swap(branches_, before);
+        for (Place const place : before)
+            if (place != none) slot(branch_at(place)) = place;
+    }
     auto const place = [&](Label label) {
-        return label <= accept ? none - 1 - label : at(label).begins;
+        return label <= accept ? none - 1 - label : behind(at(label).begins);
     };
-    SameBranch const wanted{block.code, block.k, place(block.yes), place(block.no)};
-    if (2 * known_branches_ >= branches_.size()) grow();
-    std::size_t const mask = branches_.size() - 1;
-    std::size_t slot = hash_of(wanted.code, wanted.k, wanted.yes, wanted.no) & mask;
-    while (branches_[slot].place != none && branches_[slot].branch != wanted)
-        slot = (slot + 1) & mask;
-    if (branches_[slot].place == none) {
-        ++known_branches_;
-        branches_[slot].branch = wanted;
-    }
-    return branches_[slot].place;
-}
-
-void Assembler::grow() {
-    List<Entry> before(std::max<std::size_t>(64, 2 * branches_.size()));
-    std::swap(branches_, before);
-    std::size_t const mask = branches_.size() - 1;
-    for (Entry const& entry : before) {
-        if (entry.place == none) continue;
-        SameBranch const& b = entry.branch;
-        std::size_t slot = hash_of(b.code, b.k, b.yes, b.no) & mask;
-        while (branches_[slot].place != none) slot = (slot + 1) & mask;
-        branches_[slot] = entry;
-    }
+    Place& same = slot({block.code, block.k, place(block.yes), place(block.no)});
+    if (same == none) ++known_branches_;
+    return same;
 }
 
 void Assembler::write(Block const& block, Insn const* code) {
     std::uint32_t const next =
         block.branches ? 1 + std::max(height(block.yes), height(block.no)) : height(block.yes);
-    at(block.label).span = block.span;
     at(block.label).height = next + block.end - block.begin;
     if (!block.branches && block.begin == block.end && block.yes > accept) {
         at(block.label) = at(block.yes);

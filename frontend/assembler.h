@@ -26,9 +26,11 @@ class Assembler {
   public:
     static constexpr Label reject = 0, accept = 1, first_free = 2;
 
-    Assembler(std::uint32_t answer, Span whole) : answer_(answer), whole_(whole) {
-        reversed_.reserve(64);
-        origin_.reserve(64);
+    // About as many instructions as `expected`.
+    Assembler(std::uint32_t answer, Span whole, std::size_t expected)
+        : answer_(answer), whole_(whole) {
+        reversed_.reserve(64 + expected);
+        origin_.reserve(64 + expected);
         labels_.resize(64);
     }
 
@@ -47,13 +49,13 @@ class Assembler {
         Place begins = none;   // of the block
         Place nearest = none;  // the last written of its start and the jumps to it
         std::uint32_t height = 0;
-        Span span{};
     };
-    struct SameBranch {
+    // What tells branches apart: places are those of code, not of jumps to it.
+    struct Branch {
         std::uint16_t code;
         std::uint32_t k;
         Place yes, no;
-        bool operator==(SameBranch const&) const = default;
+        bool operator==(Branch const&) const = default;
     };
 
     void put(cbpf::Insn insn, Span span) {
@@ -69,19 +71,17 @@ class Assembler {
     void bring_near(Label target);
     void jump(Label target);
     void branch(Block const& block);
+    Place behind(Place place) const;
+    Branch branch_at(Place place) const;
+    Place& slot(Branch const& branch);
     Place& same_branch(Block const& block);
-    void grow();
 
     std::uint32_t answer_;
     Span whole_;
     std::vector<cbpf::Insn> reversed_;
     std::vector<Span> origin_;
     List<Known> labels_;
-    struct Entry {
-        SameBranch branch;
-        Place place = none;
-    };
-    List<Entry> branches_;  // a hash table
+    List<Place> branches_;  // a hash table of those that were written
     std::size_t known_branches_ = 0;
 };
 

@@ -74,13 +74,18 @@ Result<Compiled> compile(std::string_view text, Options const& options) {
     if (!resolved) return match_everything(options, whole);
 
     // how a classic machine finds out
-    Formula const& formula = resolved->formula;
+    Formula& formula = resolved->formula;
     Compiled compiled;
     auto optimised = options.optimise ? optimise(formula, options.snaplen, whole) : std::nullopt;
     if (optimised) {
         compiled.program = std::move(optimised->program);
         compiled.graph = std::move(optimised->graph);
     } else {
+        if (formula.nodes.empty()) {  // a long one, and its tests are gone by now
+            auto again = read(text, options);
+            if (!again) return fail(std::move(again.error()));
+            formula = std::move((*again)->formula);
+        }
         compiled.program = lower(formula, options.snaplen, whole);
     }
     compiled.warnings = std::move(resolved->warnings);

@@ -54,13 +54,14 @@ Intervals complement(std::span<Interval const> set, std::uint32_t max) {
 
 // ------------------------------------------------------------------------------ terms, each once
 
-Conditions::Conditions(std::size_t work, std::size_t searched)
+Conditions::Conditions(std::size_t expected, std::size_t work, std::size_t searched)
     : table_(64, all_ones), work_(work), searched_(searched) {
-    // Enough for ordinary filters: growing step by step takes longer than what is done with them.
+    // Growing step by step takes longer than what is done with ordinary filters, and half as much
+    // memory again as a long list.
     keys_.reserve(16);
-    terms_.reserve(64);
-    operands_.reserve(64);
-    intervals_.reserve(64);
+    terms_.reserve(64 + expected);
+    operands_.reserve(64 + 2 * expected);
+    intervals_.reserve(64 + expected);
     terms_.resize(2);  // never and always
     terms_[always].key = terms_[never].key = all_ones;
 }

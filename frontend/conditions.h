@@ -37,9 +37,10 @@ class Conditions {
     };
     using Pieces = Few<Piece, 8>;
 
-    // `work` bounds the time; operands join one of as many that stand before them as `searched`,
-    // where that is 0 tests of one key the one right before them.
-    Conditions(std::size_t work, std::size_t searched);
+    // About as many conditions as `expected`; `work` bounds the time.  Operands join one of as many
+    // that stand before them as `searched`, where that is 0 tests of one key the one right before
+    // them.
+    Conditions(std::size_t expected, std::size_t work, std::size_t searched);
 
     std::uint32_t key(Key const& key);
     // `set` is in order, without overlaps.

@@ -32,9 +32,9 @@ class Search {
 
 std::vector<std::size_t> Search::operands(std::size_t node) const {
     std::vector<std::size_t> found;
-    for (std::size_t child = node; child > node + 1 - formula_.nodes[node].size;) {
+    for (std::size_t child = node; child > node + 1 - formula_.nodes[node].size();) {
         found.push_back(--child);
-        child -= formula_.nodes[child].size - 1;
+        child -= formula_.nodes[child].size() - 1;
     }
     std::reverse(found.begin(), found.end());
     return found;
@@ -46,7 +46,7 @@ bool Search::is_never_true(std::initializer_list<std::size_t> parts) {
     for (std::size_t const part : parts)
         part_.nodes.insert(part_.nodes.end(),
                            formula_.nodes.begin() +
-                               static_cast<std::ptrdiff_t>(part + 1 - formula_.nodes[part].size),
+                               static_cast<std::ptrdiff_t>(part + 1 - formula_.nodes[part].size()),
                            formula_.nodes.begin() + static_cast<std::ptrdiff_t>(part + 1));
     part_.all(0);
     auto const graphs = decide(part_, 1);
@@ -82,7 +82,7 @@ std::optional<Diagnostic> Search::run(std::size_t node) {
 Diagnostic find_contradiction(Formula const& formula) {
     constexpr std::size_t max_nodes = 2000;  // parts are tried with each other
     Diagnostic const plain{"the filter matches no packet", std::nullopt, {}};
-    if (formula.nodes.size() > max_nodes) return plain;
+    if (formula.nodes.empty() || formula.nodes.size() > max_nodes) return plain;
     Formula const versions = with_versions(formula);
     return Search(versions).run(versions.nodes.size() - 1).value_or(plain);
 }

@@ -188,9 +188,9 @@ std::string dump(Formula const& formula) {
         rest.pop_back();
         Formula::Node const& node = formula.nodes[i];
         out += std::string(2 * depth, ' ') + show(formula, node) + "\n";
-        for (std::uint32_t child = i; child + node.size > i + 1;) {  // the first ends up on top
+        for (std::uint32_t child = i; child + node.size() > i + 1;) {  // the first ends up on top
             rest.push_back({--child, depth + 1});
-            child -= formula.nodes[child].size - 1;
+            child -= formula.nodes[child].size() - 1;
         }
     }
     return out;

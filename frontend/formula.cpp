@@ -16,26 +16,31 @@ void Formula::add(Test const& test, Span span) {
     while (index < tests.size() && (tests[index].value != test.value || tests[index] != test))
         ++index;
     if (index == tests.size()) tests.push_back(test);
-    nodes.push_back({Kind::test, 1, u32(index), span});
+    nodes.push_back({Kind::test, u32(index), span});
 }
 
 void Formula::add(Relation const& relation, Span span) {
-    nodes.push_back({Kind::relation, 1, u32(relations.size()), span});
+    nodes.push_back({Kind::relation, u32(relations.size()), span});
     relations.push_back(relation);
 }
 
 void Formula::add(Assignment const& assignment, Span span) {
-    nodes.push_back({Kind::assignment, 1, u32(assignments.size()), span});
+    nodes.push_back({Kind::assignment, u32(assignments.size()), span});
     assignments.push_back(assignment);
 }
 
 void Formula::add(bool constant, Span span) {
-    nodes.push_back({Kind::constant, 1, constant ? 1U : 0U, span});
+    nodes.push_back({Kind::constant, constant ? 1U : 0U, span});
 }
 
 void Formula::negate() {
     Node const& operand = nodes.back();
-    nodes.push_back({Kind::negation, operand.size + 1, 0, operand.span});
+    nodes.push_back({Kind::negation, operand.size() + 1, operand.span});
+}
+
+void Formula::drop_tests() {
+    nodes = List<Node>();
+    tests = List<Test>();
 }
 
 void Formula::put_first(std::size_t mark) {
@@ -45,8 +50,8 @@ void Formula::put_first(std::size_t mark) {
 
 void Formula::join(Kind kind, std::size_t mark) {
     std::size_t const size = nodes.size() - mark;
-    if (nodes.back().size == size) return;  // a single operand
-    nodes.push_back({kind, u32(size + 1), 0, tamis::join(nodes[mark].span, nodes.back().span)});
+    if (nodes.back().size() == size) return;  // a single operand
+    nodes.push_back({kind, u32(size + 1), tamis::join(nodes[mark].span, nodes.back().span)});
 }
 
 }  // namespace tamis::frontend

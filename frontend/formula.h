@@ -82,9 +82,12 @@ struct Formula {
     };
     struct Node {
         Kind kind;
-        std::uint32_t size;   // nodes of this tree: it is nodes[i + 1 - size .. i]
-        std::uint32_t index;  // into the list of its kind; of a constant, 0 or 1
-        Span span;            // the text it came from
+        // Of a test, a relation or an assignment: into the list of its kind.  Of a constant: 0 or
+        // 1.  Of an operator: the nodes of its tree.
+        std::uint32_t index;
+        Span span;  // the text it came from
+        // The tree is nodes[i + 1 - size() .. i].
+        std::uint32_t size() const { return kind < Kind::negation ? 1 : index; }
     };
 
     List<Node> nodes;
@@ -103,6 +106,7 @@ struct Formula {
     void negate();                                                 // the last tree
     void all(std::size_t mark) { join(Kind::conjunction, mark); }  // the trees since the mark
     void any(std::size_t mark) { join(Kind::disjunction, mark); }
+    void drop_tests();                 // all but arithmetic
     void put_first(std::size_t mark);  // the trees since the mark: true before all else can be
 
   private:

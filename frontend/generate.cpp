@@ -54,7 +54,7 @@ class Generating {
           whole_(whole),
           current_(without_versions(graph, formula)),
           keys_(current_.empty() ? graph.keys : current_),
-          assembler_(accept, whole) {}
+          assembler_(accept, whole, 2 * graph.pieces.size()) {}
 
     cbpf::Program run();
 
@@ -88,6 +88,7 @@ class Generating {
     void group();
     bool lead_alike(Graph::Node const& a, Graph::Node const& b) const;
     void node(std::uint32_t index);
+    void write_node(std::uint32_t index);
     void relation(std::uint32_t index);
     void assign(std::uint32_t index);
     void load(std::uint32_t index);  // its code, unless A has it already
@@ -483,8 +484,15 @@ void Generating::flush() {
     }
 }
 
+// Labels inside of what has been written are free again: nothing else leads there.
 void Generating::node(std::uint32_t index) {
     if (written_[index] || !entries_[index].reached) return;
+    Label const unused = next_label_;
+    write_node(index);
+    next_label_ = unused;
+}
+
+void Generating::write_node(std::uint32_t index) {
     Key const& key = keys_[graph_.nodes[index].key];
     if (key.relation != Key::no_relation) {
         written_[index] = true;

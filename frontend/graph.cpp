@@ -216,15 +216,15 @@ std::optional<Ref> Reading::run() {
     List<bool> negated(nodes.size());
     for (std::size_t i = nodes.size(); i-- > 0;) {
         bool const inner = negated[i] != (nodes[i].kind == Kind::negation);
-        for (std::size_t child = i; child > i + 1 - nodes[i].size;) {
+        for (std::size_t child = i; child > i + 1 - nodes[i].size();) {
             negated[--child] = inner;
-            child -= nodes[child].size - 1;
+            child -= nodes[child].size() - 1;
         }
     }
     of_tests_.assign(2 * formula_.tests.size(), unread);
     // What stands right below the root is joined before everything is read, when it has become
     // much.
-    constexpr std::size_t much = 10'000;
+    constexpr std::size_t much = 3000;
     std::size_t enough = much;
     std::size_t const root = nodes.size() - 1;
     bool const joins =
@@ -234,7 +234,7 @@ std::optional<Ref> Reading::run() {
         return all ? Conditions::Kind::all : Conditions::Kind::any;
     };
     List<bool> below_root(nodes.size());
-    for (std::size_t child = root; joins && child > 0; child -= nodes[child - 1].size)
+    for (std::size_t child = root; joins && child > 0; child -= nodes[child - 1].size())
         below_root[child - 1] = true;
     List<Ref> stack;
     for (std::size_t i = 0; i < nodes.size(); ++i) {
@@ -264,8 +264,8 @@ std::optional<Ref> Reading::run() {
             case Kind::conjunction:
             case Kind::disjunction: {
                 std::size_t count = 0;
-                for (std::size_t child = i; child > i + 1 - node.size; ++count)
-                    child -= nodes[child - 1].size;
+                for (std::size_t child = i; child > i + 1 - node.size(); ++count)
+                    child -= nodes[child - 1].size();
                 if (i == root) count = stack.size();
                 ref = conditions_.join(kind_of(i), std::span(stack).last(count));
                 stack.resize(stack.size() - count);
@@ -286,38 +286,32 @@ std::optional<Ref> Reading::run() {
 
 // --------------------------------------------------------------------------- conditions to graph
 
+// The graph grows as conditions are met: targets are conditions until all of them have nodes.
 class Deciding {
   public:
     Deciding(Conditions& conditions, bool deep) : conditions_(conditions), deep_(deep) {
-        states_.resize(conditions.size() + 32, unseen);
-        list_.reserve(16);
-        pieces_.reserve(48);
-        finished_.reserve(16);
+        nodes_.resize(conditions.size() + 32, unseen);
+        graph_.nodes.reserve(16 + conditions.size() / 2);
+        graph_.pieces.reserve(48 + 2 * conditions.size());
+        finished_.reserve(16 + conditions.size() / 2);
     }
-    std::optional<Graph> run(Ref whole);
+    bool run(Ref whole);
+    Graph finish();  // after run(), when the conditions may be gone
 
   private:
     static constexpr std::uint32_t unseen = all_ones;
 
     void expand(Ref ref);
-    void order(Ref whole);
-    Graph finish(Ref whole);
-    std::uint32_t& state_of(Ref ref) {
-        if (states_.size() <= ref) states_.resize(ref + ref / 2 + 1, unseen);
-        return states_[ref];
+    std::uint32_t& node_of(Ref ref) {
+        if (nodes_.size() <= ref) nodes_.resize(ref + ref / 2 + 1, unseen);
+        return nodes_[ref];
     }
 
-    struct State {
-        Ref condition;
-        std::uint32_t begin, end;  // pieces
-        bool idle;
-    };
     Conditions& conditions_;
     bool deep_;
-    List<std::uint32_t> states_;  // by condition
-    List<State> list_;
-    List<Conditions::Piece> pieces_;
-    List<std::uint32_t> finished_;  // states, every one behind those that it leads to
+    Graph graph_;
+    List<Target> nodes_;     // by condition
+    List<Target> finished_;  // every one behind those that it leads to
 };
 
 void Deciding::expand(Ref ref) {
@@ -325,69 +319,62 @@ void Deciding::expand(Ref ref) {
     auto const pieces = conditions_.split(ref, key, deep_);
     bool const idle = pieces.size() == 1 && !conditions_.keys()[key].divides &&
                       conditions_.is_idle(ref, key, deep_);
-    State const state{ref, u32(pieces_.size()), u32(pieces_.size() + pieces.size()), idle};
-    pieces_.insert(pieces_.end(), pieces.begin(), pieces.end());
-    state_of(ref) = u32(list_.size());
-    list_.push_back(state);
+    Graph::Node node{key, u32(graph_.pieces.size()), 0, conditions_.span(ref), idle};
+    for (Conditions::Piece const& piece : pieces)
+        graph_.pieces.push_back({piece.low, piece.high, piece.rest});
+    node.end = u32(graph_.pieces.size());
+    node_of(ref) = u32(graph_.nodes.size());
+    graph_.nodes.push_back(node);
 }
 
-// Depth first, without recursion: there may be as many levels as fields.
-void Deciding::order(Ref whole) {
+// Depth first, without recursion: there may be as many levels as fields.  False: there are too many
+// cases.
+bool Deciding::run(Ref whole) {
     struct Visit {
-        std::uint32_t state, next;
+        Target node;
+        std::uint32_t next;
     };
     List<Visit> path;
     path.reserve(16);
     auto const visit = [&](Ref ref) {
-        if (ref <= Conditions::always || state_of(ref) != unseen) return;
+        if (ref <= Conditions::always || node_of(ref) != unseen) return;
         expand(ref);
-        path.push_back({state_of(ref), 0});
+        path.push_back({node_of(ref), 0});
     };
+    graph_.root = whole;
     visit(whole);
     while (!path.empty() && !conditions_.exhausted()) {
         Visit& at = path.back();
-        State const& state = list_[at.state];
-        if (at.next == state.end - state.begin) {
-            finished_.push_back(at.state);
+        Graph::Node const& node = graph_.nodes[at.node];
+        if (at.next == node.end - node.begin) {
+            finished_.push_back(at.node);
             path.pop_back();
         } else {
             // The last piece first: what a field's smallest value leads to then comes next.
-            Ref const rest = pieces_[state.end - ++at.next].rest;
-            visit(rest);
+            visit(graph_.pieces[node.end - ++at.next].target);
         }
     }
+    graph_.keys = conditions_.keys();
+    return !conditions_.exhausted();
 }
 
-Graph Deciding::finish(Ref whole) {
-    Graph graph;
-    graph.keys = conditions_.keys();
-    List<Target> place(list_.size());
-    std::uint32_t next = 0;
-    for (std::size_t i = finished_.size(); i-- > 0;) place[finished_[i]] = next++;
+Graph Deciding::finish() {
+    List<Target> place(graph_.nodes.size());
+    List<Graph::Node> ordered;
+    ordered.reserve(graph_.nodes.size());
+    for (std::size_t i = finished_.size(); i-- > 0;) {
+        place[finished_[i]] = u32(ordered.size());
+        ordered.push_back(graph_.nodes[finished_[i]]);
+    }
     auto const target = [&](Ref ref) {
         return ref == Conditions::always  ? Graph::accept
                : ref == Conditions::never ? Graph::reject
-                                          : place[state_of(ref)];
+                                          : place[node_of(ref)];
     };
-    graph.root = target(whole);
-    graph.nodes.reserve(list_.size());
-    graph.pieces.reserve(pieces_.size());
-    for (std::size_t i = finished_.size(); i-- > 0;) {
-        State const& state = list_[finished_[i]];
-        Graph::Node node{conditions_.first(state.condition), u32(graph.pieces.size()), 0,
-                         conditions_.span(state.condition), state.idle};
-        for (std::uint32_t p = state.begin; p < state.end; ++p)
-            graph.pieces.push_back({pieces_[p].low, pieces_[p].high, target(pieces_[p].rest)});
-        node.end = u32(graph.pieces.size());
-        graph.nodes.push_back(node);
-    }
-    return graph;
-}
-
-std::optional<Graph> Deciding::run(Ref whole) {
-    order(whole);
-    if (conditions_.exhausted()) return std::nullopt;
-    return finish(whole);
+    graph_.root = target(graph_.root);
+    for (Graph::Piece& piece : graph_.pieces) piece.target = target(piece.target);
+    graph_.nodes = std::move(ordered);
+    return std::move(graph_);
 }
 
 }  // namespace
@@ -449,13 +436,41 @@ bool same(Graph const& one, Graph const& other) {
                       same_node);
 }
 
+std::size_t work_of(Formula const& formula) {
+    constexpr std::size_t least = 100'000, per_node = 200;
+    return least + per_node * formula.nodes.size();
+}
+
+std::optional<Graph> decided(Conditions& conditions, Ref whole, bool deep) {
+    Deciding deciding(conditions, deep);
+    if (!deciding.run(whole)) return std::nullopt;
+    return deciding.finish();
+}
+
+// Other graphs are never much shorter for long lists.  What is not needed any more is freed at
+// once.
+List<Graph> decide_long(Formula& formula) {
+    List<Graph> graphs;
+    std::optional<Conditions> conditions(std::in_place, formula.nodes.size(), work_of(formula), 32);
+    auto whole = Reading(formula, *conditions).run();
+    if (!whole) return graphs;
+    formula.drop_tests();
+    conditions->keep(std::span(&*whole, 1));
+    Deciding deciding(*conditions, true);
+    if (!deciding.run(*whole)) return graphs;
+    conditions.reset();
+    graphs.push_back(deciding.finish());
+    simplify(graphs[0]);
+    return graphs;
+}
+
 }  // namespace
 
 // The graph in which later tests of a field are decided where it is read has the shortest paths;
 // but what follows may come several times in it.  The others are closer to the text.
-List<Graph> decide(Formula const& formula, std::size_t most) {
-    constexpr std::size_t least_work = 100'000, work_per_node = 200, enough = 2000;
-    std::size_t const work = least_work + work_per_node * formula.nodes.size();
+List<Graph> decide(Formula& formula, std::size_t most) {
+    constexpr std::size_t enough = 2000, many = 10'000;
+    if (formula.nodes.size() > many) return decide_long(formula);
     List<Graph> graphs;
     graphs.reserve(most);
     auto const add = [&](Graph graph) {
@@ -464,17 +479,17 @@ List<Graph> decide(Formula const& formula, std::size_t most) {
         return graphs.size() < most;
     };
 
-    Conditions conditions(work, 32);
+    Conditions conditions(formula.nodes.size(), work_of(formula), 32);
     auto const whole = Reading(formula, conditions).run();
-    auto const deep = whole ? Deciding(conditions, true).run(*whole) : std::nullopt;
+    auto const deep = whole ? decided(conditions, *whole, true) : std::nullopt;
     if (!deep || !add(*deep)) return graphs;
     if (graphs[0].nodes.size() > enough || reads_each_key_once(graphs[0])) return graphs;
-    auto shallow = Deciding(conditions, false).run(*whole);
+    auto shallow = decided(conditions, *whole, false);
     if (!shallow || same(*shallow, *deep) || !add(std::move(*shallow))) return graphs;
 
-    Conditions apart(work, 0);
+    Conditions apart(formula.nodes.size(), work_of(formula), 0);
     auto const as_written = Reading(formula, apart).run();
-    auto last = as_written ? Deciding(apart, false).run(*as_written) : std::nullopt;
+    auto last = as_written ? decided(apart, *as_written, false) : std::nullopt;
     if (last) add(std::move(*last));
     return graphs;
 }

@@ -40,8 +40,9 @@ struct Graph {
 // unknown; and all that the formula, evaluated from left to right, accepts.  None when the formula
 // is one that graphs are not made of (it reads what changes by itself), or when there are too many
 // cases: the time is bounded by a multiple of n log n.  Variables have versions, see
-// with_versions().
-List<Graph> decide(Formula const& formula, std::size_t most = 3);
+// with_versions().  The tests of a long formula are dropped as soon as they are read: they take as
+// much memory as the graph.
+List<Graph> decide(Formula& formula, std::size_t most = 3);
 
 // Whether there is nothing to find for simplify() in it that is not known already.
 bool reads_each_key_once(Graph const& graph);

@@ -1,8 +1,11 @@
 // std::vector for what the optimiser makes and throws away again: hundreds of lists of a few
 // elements for every filter.  Freed blocks are kept for the next list of their size, by thread, so
-// that an ordinary filter takes as long as what is done with it and not as long as malloc.
+// that an ordinary filter takes as long as what is done with it and not as long as malloc.  What
+// the lists of a long filter take is mapped by itself: it is given back at once, and what was
+// reserved and never used takes no memory.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -10,11 +13,14 @@
 #include <utility>
 #include <vector>
 
+#include <sys/mman.h>
+
 namespace tamis::frontend {
 
 class Blocks {
   public:
     static void* take(std::size_t bytes) {
+        if (bytes >= mapped) return map(bytes);
         std::size_t const kind = kind_of(bytes);
         if (kind >= kinds) return ::operator new(bytes);
         Block* const block = free_[kind];
@@ -23,29 +29,43 @@ class Blocks {
         return block;
     }
     static void give_back(void* memory, std::size_t bytes) noexcept {
+        if (bytes >= mapped) {
+            munmap(memory, bytes);
+            return;
+        }
         std::size_t const kind = kind_of(bytes);
         if (kind >= kinds) return ::operator delete(memory);
         Block* const next = free_[kind];
         if (next == nullptr) free_when_thread_ends();
-        std::size_t const left = next == nullptr ? most : next->left;
+        std::size_t const left = next == nullptr ? most(kind) : next->left;
         if (left == 0) return ::operator delete(memory);
         free_[kind] = new (memory) Block{next, left - 1};
     }
 
   private:
+    static void* map(std::size_t bytes) {
+        void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED) throw std::bad_alloc();
+        return memory;
+    }
     struct Block {
         Block* next;
         std::size_t left;  // how many more of this size are kept
     };
-    // 64 bytes to 8 KiB; none for AddressSanitizer, which is to see every use after the end.
+    // AddressSanitizer is to see every use after the end.
 #if defined(__SANITIZE_ADDRESS__)
-    static constexpr std::size_t kinds = 0;
+    static constexpr bool sanitized = true;
 #elif defined(__has_feature)
-    static constexpr std::size_t kinds = __has_feature(address_sanitizer) ? 0 : 8;
+    static constexpr bool sanitized = __has_feature(address_sanitizer);
 #else
-    static constexpr std::size_t kinds = 8;
+    static constexpr bool sanitized = false;
 #endif
-    static constexpr std::size_t smallest = 64, most = 64;
+    static constexpr std::size_t smallest = 64, kinds = sanitized ? 0 : 8;  // up to 8 KiB
+    static constexpr std::size_t mapped = sanitized ? ~std::size_t{0} : 512 * 1024;
+    static constexpr std::size_t most(std::size_t kind) {
+        return std::max<std::size_t>(4, 64 >> kind);
+    }
     static constexpr std::size_t kind_of(std::size_t bytes) {
         return static_cast<std::size_t>(std::bit_width((bytes - 1) / smallest));
     }

@@ -130,9 +130,9 @@ void Lowering::set_goals() {
             case Kind::negation:
             case Kind::conjunction:
             case Kind::disjunction:
-                for (std::uint32_t child = i; child > i + 1 - node.size;) {
+                for (std::uint32_t child = i; child > i + 1 - node.size();) {
                     parents[--child] = i;
-                    child -= nodes_[child].size - 1;
+                    child -= nodes_[child].size() - 1;
                 }
                 break;
         }

@@ -55,16 +55,20 @@ Optimised program_of(Graph graph, Formula const& formula, std::uint32_t accept, 
     bool const halves = std::any_of(graph.nodes.begin(), graph.nodes.end(),
                                     [&](Graph::Node const& node) { return searches(graph, node); });
     std::optional<Graph> apart = join_neighbours(graph);
-    std::size_t const path_apart = apart && !is_long ? estimate(*apart).path : 0;
-    if (apart && !is_long && estimate(graph).path > path_apart) {
+    if (is_long) {
+        apart.reset();
+        while (share_legs(graph)) continue;
+        return {program(graph), std::move(graph)};
+    }
+    std::size_t const path_apart = apart ? estimate(*apart).path : 0;
+    if (apart && estimate(graph).path > path_apart) {
         graph = std::move(*apart);
         apart.reset();
     }
-    if (is_long || (apart && !halves)) {
+    if (apart && !halves) {
         Graph shared = graph;
         while (share_legs(shared)) continue;
-        if (is_long || estimate(shared).path < path_apart)
-            return {program(shared), std::move(shared)};
+        if (estimate(shared).path < path_apart) return {program(shared), std::move(shared)};
     }
     Optimised best{program(graph), std::move(graph)};
     std::size_t longest = cbpf::longest_path(best.program.insns) + (halves ? 1 : 0);
@@ -87,10 +91,10 @@ Optimised program_of(Graph graph, Formula const& formula, std::uint32_t accept, 
 
 }  // namespace
 
-std::optional<Optimised> optimise(Formula const& text, std::uint32_t accept, Span whole) {
+std::optional<Optimised> optimise(Formula& text, std::uint32_t accept, Span whole) {
     std::optional<Formula> versions;
     if (text.variables > 0) versions = with_versions(text);
-    Formula const& formula = versions ? *versions : text;
+    Formula& formula = versions ? *versions : text;
     List<Graph> graphs = decide(formula);
     if (graphs.empty()) return std::nullopt;
     // What looks much longer is not tried.

@@ -3,6 +3,7 @@
 // nothing, and nodes that are equal.
 #include <algorithm>
 #include <span>
+#include <utility>
 
 #include "frontend/few.h"
 #include "frontend/graph.h"
@@ -191,7 +192,7 @@ void Simplifying::look_ahead(std::uint32_t index) {
 void Simplifying::thread_node(std::uint32_t index) {
     look_ahead(index);
     Graph::Node const& node = graph_.nodes[index];
-    Facts const& facts = facts_[index];
+    Facts const facts = std::move(facts_[index]);
     struct Edge {
         Target target;
         Intervals values;

@@ -10,7 +10,9 @@ namespace tamis::frontend {
 
 class TreeBuilder {
   public:
-    explicit TreeBuilder(std::vector<Token> const& tokens) : tokens_(tokens) {}
+    explicit TreeBuilder(std::vector<Token> const& tokens) : tokens_(tokens) {
+        tree_.nodes.reserve(tokens.size() / 2 + 1);
+    }
 
     // operand (op operand)*
     void open_chain();

@@ -93,9 +93,9 @@ class Evaluator {
             case Kind::conjunction:
             case Kind::disjunction:
                 open.result = both(t_.truth(node.kind == Kind::conjunction));
-                for (std::uint32_t child = index; child > index + 1 - node.size;) {
+                for (std::uint32_t child = index; child > index + 1 - node.size();) {
                     open.children.push_back(--child);
-                    child -= f_.nodes[child].size - 1;
+                    child -= f_.nodes[child].size() - 1;
                 }
                 std::reverse(open.children.begin(), open.children.end());
                 break;

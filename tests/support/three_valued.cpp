@@ -184,7 +184,8 @@ Truth Evaluation::tree(std::size_t i) {
             break;
     }
     std::vector<std::size_t> operands;  // the last first
-    for (std::size_t child = i; child > i + 1 - node.size; child -= formula_.nodes[child].size - 1)
+    for (std::size_t child = i; child > i + 1 - node.size();
+         child -= formula_.nodes[child].size() - 1)
         operands.push_back(--child);
     bool const all = node.kind == Kind::conjunction;
     Truth truth = all ? Truth::yes : Truth::no;
