@@ -19,7 +19,7 @@ Result<void> emit_with_ends(Builder& b, cbpf::Program const& program, HookRow co
                             Shape const& shape, std::optional<BodyRegisters> const& registers,
                             End const& end) {
     Builder::Label const accept = b.label(), reject = b.label();
-    auto const place = [&](bool falls) {
+    auto const place = [&](bool falls, bool) {
         if ((falls || b.is_used(accept)) && !b.is_bound(accept)) {
             b.bind(accept);
             end(1);
@@ -33,7 +33,7 @@ Result<void> emit_with_ends(Builder& b, cbpf::Program const& program, HookRow co
     if (hook.access != Access::ld_abs)
         return emit_direct_form(b, program, hook, shape, {.ends = ends, .registers = registers});
     auto done = emit_socket_form(b, program, hook, ends);
-    if (done) place(false);
+    if (done) place(false, false);
     return done;
 }
 

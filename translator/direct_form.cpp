@@ -6,6 +6,7 @@
 //     facts.cpp            what is known at each instruction
 //       bounds.cpp, needs.cpp, orders.cpp, checks.cpp, joins.cpp: the passes that find it out
 //     direct_plan.cpp      which register holds what, and where control goes
+//     layout.cpp           in which order the instructions stand
 //     direct_prologue.cpp  what comes first
 //     direct_form.cpp      the instructions, one by one, in two versions
 //       direct_pointers.cpp, direct_calls.cpp, direct_metadata.cpp: their loads
@@ -17,7 +18,10 @@
 // buffers, fragments at XDP) are part of the packet.  Where packets are always linear a failed
 // check ends the program, and no slow version exists but for loads that pointers do not reach.
 // What is not reached is not emitted: the verifier refuses it.
+#include <utility>
+
 #include "translator/direct_parts.h"
+#include "translator/layout.h"
 #include "translator/operations.h"
 #include "translator/target.h"
 
@@ -53,31 +57,38 @@ class DirectForm {
     void version(bool slow) {
         slow_ = slow;
         bool const first = !slow || plan_.hook.access != Access::pointer;
-        falls_into_accept_ = false;
-        std::vector<std::size_t> order;
-        for (std::size_t pc = 0; pc < plan_.size(); ++pc)
-            if (plan_.emitted(pc, slow)) order.push_back(pc);
+        Layout const layout = lay_out(plan_, slow);
         // A program that ends at once, or whose first instruction is not its first in this version.
         if (first) {
-            next_ = order.empty() ? ends_.accept : std::optional(plan_.at(order.front(), slow));
+            next_ =
+                layout.straight.empty() ? ends_.accept : std::optional(at(layout.straight.front()));
             go(target(0));
         }
+        // Behind the first version come the ends, `accept` before all others.
+        part(layout.straight, first ? ends_.accept : std::nullopt);
+        ends(!layout.aside.empty());
+        part(layout.aside, std::nullopt);
+        ends(false);
+    }
+
+    void part(std::vector<std::size_t> const& order, std::optional<Builder::Label> behind) {
         for (std::size_t i = 0; i < order.size(); ++i) {
             std::size_t const pc = order[i];
-            // Behind the first version come the ends, `accept` before all others.
-            next_ = i + 1 < order.size() ? std::optional(plan_.at(order[i + 1], slow))
-                    : first              ? ends_.accept
-                                         : std::nullopt;
-            b_.from(plan_.origin(pc)).bind(plan_.at(pc, slow));
-            if (!slow && pc == plan_.first_read) load_bounds(b_, plan_, true);
+            next_ = i + 1 < order.size() ? std::optional(at(order[i + 1])) : behind;
+            b_.from(plan_.origin(pc)).bind(at(pc));
+            if (!slow_ && pc == plan_.first_read) load_bounds(b_, plan_, true);
             instruction(pc);
         }
+    }
+
+    void ends(bool more) {
         b_.from(plan_.first_accept());
-        ends_.place(falls_into_accept_);
+        ends_.place(std::exchange(falls_into_accept_, false), more);
     }
 
     // ---- Jumps
 
+    Builder::Label at(std::size_t pc) const { return plan_.at(pc, slow_); }
     Builder::Label target(std::size_t pc) const { return plan_.target(pc, slow_); }
     Builder::Label reject() const { return plan_.reject(slow_); }
 

@@ -25,7 +25,7 @@ struct Ends {
     std::optional<Builder::Label> accept;
     // Emits the code of the ends that are wanted so far, `accept` first; called behind the straight
     // path, which may fall into it, and again behind what was kept out of that path.
-    std::function<void(bool falls_into_accept)> place;
+    std::function<void(bool falls_into_accept, bool more_to_come)> place;
 };
 
 // How a form reads what lies outside the registers.  A load that fails goes to `reject` or ends the

@@ -42,7 +42,7 @@ Diagnostic too_long(std::size_t instructions) {
 Result<void> emit_function(Builder& b, cbpf::Program const& program, HookRow const& hook,
                            Shape const& shape) {
     Builder::Label const reject = b.label(), later = b.label();
-    auto const place = [&](bool) {
+    auto const place = [&](bool, bool) {
         if (b.is_bound(reject) || !(b.is_used(reject) || b.is_used(later))) return;
         b.from({}).bind(reject).bind(later).mov32(Reg::r0, 0).exit();
     };
@@ -50,7 +50,7 @@ Result<void> emit_function(Builder& b, cbpf::Program const& program, HookRow con
     if (hook.access != Access::ld_abs)
         return emit_direct_form(b, program, hook, shape, {.ends = ends});
     auto done = emit_socket_form(b, program, hook, ends);
-    if (done) place(false);
+    if (done) place(false, false);
     return done;
 }
 
@@ -140,14 +140,14 @@ Result<void> emit_deciding(Builder& b, cbpf::Program const& program, HookRow con
     Builder::Label const accept = b.label(), reject = b.label(), later = b.label();
     bool const constant = options.no_match.name->arg == Arg::none;
     bool preset = constant && hook.access == Access::pointer;
-    auto const place = [&](bool falls) {
+    auto const place = [&](bool falls, bool more) {
         if ((falls || b.is_used(accept)) && !b.is_bound(accept)) {
             b.bind(accept);
             bool const shares =
                 b.is_used(reject) && !b.is_bound(reject) && options.match.name->arg == Arg::none;
             if (shares && preset) {
                 b.mov32(Reg::r0, options.match.name->code).bind(reject).exit();
-            } else if (shares && constant && !b.is_used(accept)) {
+            } else if (shares && constant && !b.is_used(accept) && !more) {
                 // One exit, which the JIT makes the epilogue.  What matches, on the one way that
                 // leads here, jumps to it.
                 Builder::Label const out = b.label();
@@ -183,7 +183,7 @@ Result<void> emit_counting(Builder& b, cbpf::Program const& program, HookRow con
     auto const set_index = [&](std::uint32_t index) {
         b.store(Size::word, frame, counter_key, static_cast<std::int32_t>(index));
     };
-    auto const place = [&](bool falls) {
+    auto const place = [&](bool falls, bool) {
         bool const accepts = (falls || b.is_used(accept)) && !b.is_bound(accept);
         if (accepts) {
             b.bind(accept);

@@ -21,6 +21,7 @@
 #include "runtime/kernel.h"
 #include "tests/mutation/planted.h"
 #include "tests/support/corpus.h"
+#include "tests/support/translations.h"
 #include "translator/translate.h"
 #include "verify/cut_points.h"
 #include "verify/prove.h"
@@ -45,7 +46,7 @@ struct Subject {
     test::CorpusFilter filter;
     cbpf::Program program;
     std::optional<frontend::Formula> formula;                // of an expression
-    std::vector<std::optional<ebpf::Program>> translated{};  // one for each hook
+    std::vector<std::optional<ebpf::Program>> translated{};  // one for each translation
     cbpf::Program unoptimised{}, optimised{};
 };
 
@@ -56,17 +57,9 @@ struct Planted {
     ~Planted() { planted = 0; }
 };
 
-translator::Options options_for(HookRow const& hook) {
-    translator::Options options;
-    options.hook = hook.hook;
-    options.match = {find_action(hook, hook.match), 0};
-    options.no_match = {find_action(hook, hook.no_match), 0};
-    options.shape.vlan_offload = translator::VlanOffload::metadata;
-    return options;
-}
-
-std::optional<ebpf::Program> translate(cbpf::Program const& program, HookRow const& hook) {
-    auto translated = translator::translate(program, options_for(hook));
+std::optional<ebpf::Program> translate(cbpf::Program const& program,
+                                       test::Translation const& wanted) {
+    auto translated = translator::translate(program, wanted.options);
     if (!translated) return std::nullopt;
     return std::move(*translated);
 }
@@ -90,7 +83,8 @@ void add(std::vector<Subject>& out, test::CorpusFilter const& filter,
          cbpf::Program const& program) {
     if (program.insns.size() > 150) return;
     Subject subject{filter, program, std::nullopt};
-    for (HookRow const& hook : hooks()) subject.translated.push_back(translate(program, hook));
+    for (test::Translation const& wanted : test::translations())
+        subject.translated.push_back(translate(program, wanted));
     if (!filter.assembly) {
         auto const formula = frontend::formula(filter.text, filter.options);
         if (formula) subject.formula = *formula;
@@ -153,11 +147,12 @@ bool judge(Fate& fate, verify::Proof const& proof, std::string const& where) {
 
 // A filter that is refuted is not proved in stretches either, nor as the object that it would be if
 // somebody else had compiled it.
-std::string missed(int number, Subject const& subject, HookRow const& hook) {
+std::string missed(int number, Subject const& subject, translator::Options const& translation) {
+    HookRow const& hook = row(translation.hook);
     std::optional<ebpf::Program> faulty;
     {
         Planted const on(number);
-        auto filter = translator::translate_filter(subject.program, hook, options_for(hook).shape);
+        auto filter = translator::translate_filter(subject.program, hook, translation.shape);
         if (filter) faulty = std::move(*filter);
     }
     verify::ProveOptions const options{.timeout = std::chrono::seconds(settings.timeout),
@@ -173,23 +168,24 @@ std::string missed(int number, Subject const& subject, HookRow const& hook) {
 }
 
 bool hunt_translation(Fate& fate, int number, Subject const& subject, bool may_load) {
-    for (std::size_t i = 0; i < hooks().size(); ++i) {
-        HookRow const& hook = hooks()[i];
+    std::vector<test::Translation> const all = test::translations();
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        HookRow const& hook = row(all[i].options.hook);
         std::optional<ebpf::Program> faulty;
         {
             Planted const on(number);
-            faulty = translate(subject.program, hook);
+            faulty = translate(subject.program, all[i]);
         }
         auto const& right = subject.translated[i];
         if (!faulty || !right || faulty->insns == right->insns) continue;
         ++fate.changed;
-        std::string const where = fmt::format("{}: '{}'", hook.name, subject.filter.text);
+        std::string const where = fmt::format("{}: '{}'", all[i].name, subject.filter.text);
         if (fate.proofs < max_proofs &&
             judge(fate,
-                  verify::prove_translation(subject.program, *faulty, options_for(hook),
+                  verify::prove_translation(subject.program, *faulty, all[i].options,
                                             {.timeout = std::chrono::seconds(settings.timeout)}),
                   where)) {
-            fate.missed = missed(number, subject, hook);
+            fate.missed = missed(number, subject, all[i].options);
             return true;
         }
         if (may_load && fate.loads < max_loads) {

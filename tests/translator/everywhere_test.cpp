@@ -53,8 +53,9 @@ std::vector<test::CorpusFilter> filters() {
 }
 
 // Filters of the corpus that are translated at a hook, loaded there; how many.  Which ones are not
-// is the table of refusals_test.
-std::size_t load_corpus(Hook which, translator::Shape const& shape, std::size_t every) {
+// is the table of refusals_test.  Without counters, what does not match is dropped by that action.
+std::size_t load_corpus(Hook which, translator::Shape const& shape, std::size_t every,
+                        std::optional<std::string_view> without_stats = {}) {
     HookRow const& hook = row(which);
     std::vector<test::CorpusFilter> const all = filters();
     std::size_t loaded = 0;
@@ -64,6 +65,10 @@ std::size_t load_corpus(Hook which, translator::Shape const& shape, std::size_t 
         if (!classic) continue;
         translator::Options options = options_for(hook);
         options.shape = shape;
+        if (without_stats) {
+            options.no_match = {find_action(hook, *without_stats)};
+            options.stats = false;
+        }
         auto const program = translator::translate(*classic, options);
         if (!program) continue;  // metadata that the hook lacks
         auto const result = load(*program, hook);
@@ -83,6 +88,12 @@ TEST(EverywhereKernel, EveryFilterLoadsAtEveryHook) {
         EXPECT_GT(loaded, 400 / stride) << row(hook).name;
         fmt::print("{}: {} filters\n", row(hook).name, loaded);
     }
+}
+
+TEST(EverywhereKernel, ProgramsThatOnlyDecideLoad) {
+    TAMIS_NEED_KERNEL("CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", geteuid() == 0);
+    EXPECT_GT(load_corpus(Hook::xdp, {}, stride, "drop"), 400 / stride);
+    EXPECT_GT(load_corpus(Hook::tc_ingress, {}, 7 * stride, "shot"), 400 / 7 / stride);
 }
 
 TEST(EverywhereKernel, TheLinearShapeLoads) {

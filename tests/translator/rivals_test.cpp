@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -88,6 +89,16 @@ TEST_F(Rivals, ExecuteMoreThanTheDirectForm) {
     }
     std::nth_element(ratios.begin(), ratios.begin() + 11, ratios.end());
     EXPECT_LE(ratios[11], 1.0);
+}
+
+// What IPv4 and IPv6 have in common stands behind the first, and the second jumps back.
+TEST_F(Rivals, NothingIsJumpedOver) {
+    auto const rival = std::ranges::find(rivals_, "tcp dst port 80", &Rival::expression);
+    ASSERT_NE(rival, rivals_.end());
+    std::vector<int> jumps;
+    for (ebpf::Insn const& insn : ours(*rival).insns)
+        if (insn.code == 0x05) jumps.push_back(insn.off);
+    EXPECT_THAT(jumps, testing::ElementsAre(testing::Lt(0)));
 }
 
 TEST_F(Rivals, TheSocketFormExecutesTwiceAsMuch) {

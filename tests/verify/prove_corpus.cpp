@@ -21,6 +21,7 @@
 #include "bpf/ebpf_text.h"
 #include "tests/support/corpus.h"
 #include "tests/support/random_expr.h"
+#include "tests/support/translations.h"
 #include "translator/translate.h"
 #include "verify/prove.h"
 
@@ -79,13 +80,9 @@ void prove_translations(cbpf::Program const& program, test::CorpusFilter const& 
     bool const has_variables = !filter.assembly && formula && formula->variables > 0;
     std::vector<ebpf::Program> seen;  // many hooks have one program
     std::vector<verify::ConcretePacket> packets;
-    for (HookRow const& hook : hooks()) {
-        translator::Options translation;
-        translation.hook = hook.hook;
-        translation.match = {find_action(hook, hook.match), 0};
-        translation.no_match = {find_action(hook, hook.no_match), 0};
-        translation.shape.vlan_offload = translator::VlanOffload::metadata;
-        auto const translated = translator::translate(program, translation);
+    for (test::Translation const& wanted : test::translations()) {
+        HookRow const& hook = row(wanted.options.hook);
+        auto const translated = translator::translate(program, wanted.options);
         if (!translated) continue;  // metadata that the hook lacks
         auto const same = [&](ebpf::Program const& p) { return p.insns == translated->insns; };
         if (std::any_of(seen.begin(), seen.end(), same)) continue;
@@ -97,8 +94,9 @@ void prove_translations(cbpf::Program const& program, test::CorpusFilter const& 
         }
         verify::ProveOptions chosen = options;
         chosen.packets = &packets;
-        timed(hook.name, filter, report,
-              [&] { return verify::prove_translation(program, *translated, translation, chosen); });
+        timed(wanted.name, filter, report, [&] {
+            return verify::prove_translation(program, *translated, wanted.options, chosen);
+        });
     }
 }
 
