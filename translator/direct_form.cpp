@@ -57,7 +57,7 @@ class DirectForm {
     void version(bool slow) {
         slow_ = slow;
         bool const first = !slow || plan_.hook.access != Access::pointer;
-        Layout const layout = lay_out(plan_, slow);
+        CodeLayout const layout = lay_out(plan_, slow);
         // A program that ends at once, or whose first instruction is not its first in this version.
         if (first) {
             next_ =

@@ -28,8 +28,8 @@ class Layouter {
         }
     }
 
-    Layout run() {
-        Layout out;
+    CodeLayout run() {
+        CodeLayout out;
         append(out.straight, 0, order_.size());
         // What is put aside may have something to put aside in its turn.
         for (std::size_t i = 0; i < aside_.size(); ++i)
@@ -75,6 +75,6 @@ class Layouter {
 
 }  // namespace
 
-Layout lay_out(Plan const& plan, bool slow) { return Layouter(plan, slow).run(); }
+CodeLayout lay_out(Plan const& plan, bool slow) { return Layouter(plan, slow).run(); }
 
 }  // namespace tamis::translator

@@ -10,10 +10,10 @@ namespace tamis::translator {
 
 // The classic instructions of one version that have code of their own.  What is aside stands behind
 // the ends.
-struct Layout {
+struct CodeLayout {
     std::vector<std::size_t> straight, aside;
 };
 
-Layout lay_out(Plan const& plan, bool slow);
+CodeLayout lay_out(Plan const& plan, bool slow);
 
 }  // namespace tamis::translator

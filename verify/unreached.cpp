@@ -101,7 +101,19 @@ class Search {
         bool const inside = block.insn > 0 && extended_.origin[block.insn - 1].classic == from;
         bool const ends = cbpf::find(classic_.insns[from].code)->kind == cbpf::Kind::ret;
         // Code inside of what stands for an instruction is for one of the ways on from there.
-        return inside || ends ? both(reached + 1, reached + 2) : reach(reached);
+        return inside || ends ? both(reached + 1, none_holds(from)) : reach(reached);
+    }
+
+    // The way on where a test does not hold.  Of tests that follow each other (translator/
+    // test_order.h) any may have become the last: behind it is where none of them holds.
+    std::size_t none_holds(std::size_t pc) const {
+        while (is_test(pc) && classic_.insns[pc].jf == 0 && is_test(pc + 1)) ++pc;
+        return first_insn + 3 * pc + 2;
+    }
+
+    bool is_test(std::size_t pc) const {
+        cbpf::Op const& op = *cbpf::find(classic_.insns[pc].code);
+        return op.kind == cbpf::Kind::branch && op.cond() == cbpf::Cond::eq && op.reads == cbpf::A;
     }
 
     Answer both(std::size_t a, std::size_t b) { return both(reach(a), reach(b)); }
