@@ -71,7 +71,7 @@ Assembler::Place& Assembler::slot(Branch const& branch) {
 // none, where the place can be noted.
 Assembler::Place& Assembler::same_branch(Block const& block) {
     if (2 * known_branches_ >= branches_.size()) {
-        List<Place> before(std::max<std::size_t>(64, 2 * branches_.size()), none);
+        List<Place> before(std::max<std::size_t>(32, 2 * branches_.size()), none);
         std::swap(branches_, before);
         for (Place const place : before)
             if (place != none) slot(branch_at(place)) = place;

@@ -29,9 +29,9 @@ class Assembler {
     // About as many instructions as `expected`.
     Assembler(std::uint32_t answer, Span whole, std::size_t expected)
         : answer_(answer), whole_(whole) {
-        reversed_.reserve(64 + expected);
-        origin_.reserve(64 + expected);
-        labels_.resize(64);
+        reversed_.reserve(32 + expected);
+        origin_.reserve(32 + expected);
+        labels_.resize(32);
     }
 
     void end(Label end) { bring_near(end); }  // where the program can end

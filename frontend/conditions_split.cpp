@@ -1,6 +1,7 @@
 // What is left of a condition for each value of a field.
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "frontend/conditions.h"
 
@@ -89,7 +90,8 @@ void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, Pieces& piece
         Ref rest;
     };
     Few<Part, 16> parts;
-    Few<Present, 8> present;  // what is left of operands for all values, in order
+    std::uint32_t splits = 0;  // operands that differ
+    Few<Present, 8> present;   // what is left of operands for all values, in order
     for (std::uint32_t i = term.begin; i < term.end; ++i) {
         if (!may_ask(operands_[i], key)) {
             if (operands_[i] != neutral(term.kind)) present.push_back({i, operands_[i]});
@@ -107,19 +109,24 @@ void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, Pieces& piece
                 present.push_back({i, split_operand[0].rest});
             continue;
         }
+        ++splits;
         for (Piece const& piece : split_operand)
             if (piece.rest != neutral(term.kind))
                 parts.push_back({piece.low, piece.high, i, piece.rest});
     }
-    std::sort(parts.begin(), parts.end(), [](Part const& a, Part const& b) {
-        return a.low != b.low ? a.low < b.low : a.operand < b.operand;
-    });
+    if (splits > 1)
+        std::sort(parts.begin(), parts.end(), [](Part const& a, Part const& b) {
+            return a.low != b.low ? a.low < b.low : a.operand < b.operand;
+        });
 
-    // (operand, what is left) of the parts around the current value; `otherwise` is the join where
-    // there are none.
+    // The parts around the current value.
     Few<Part const*, 8> active;
     Few<Ref, 8> operands;
-    auto const joined = [&] {
+    auto const joined = [&]() -> Ref {
+        bool const decided = std::any_of(active.begin(), active.end(), [&](Part const* part) {
+            return part->rest == absorbing(term.kind);
+        });
+        if (decided && !term.divides) return absorbing(term.kind);
         operands.clear();
         auto fixed = present.begin();
         for (Part const* part : active) {
@@ -131,7 +138,7 @@ void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, Pieces& piece
         spend(operands.size());
         return operands.empty() ? neutral(term.kind) : join(term.kind, operands);
     };
-    Ref const otherwise = joined();
+    std::optional<Ref> otherwise;  // where there are none
     std::size_t next = 0;
     std::uint32_t low = 0;
     while (!exhausted()) {
@@ -146,7 +153,8 @@ void Conditions::split_join(Ref ref, std::uint32_t key, bool deep, Pieces& piece
         }
         std::uint32_t high = next < parts.size() ? parts[next].low - 1 : max;
         for (Part const* part : active) high = std::min(high, part->high);
-        append(pieces, {low, high, active.empty() ? otherwise : joined()});
+        if (active.empty() && !otherwise) otherwise = joined();
+        append(pieces, {low, high, active.empty() ? *otherwise : joined()});
         if (high >= max) return;
         low = high + 1;
     }

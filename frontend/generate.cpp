@@ -59,11 +59,19 @@ class Generating {
     cbpf::Program run();
 
   private:
-    struct Entry {
+    // What is found out about a node before its code is written.
+    struct Plan {
         bool reached = false;
-        std::uint32_t depth =
-            0;  // about how many instructions stand before it, on the longest path
-        Registers registers;
+        bool mixed = false;                 // its group has different masks
+        bool into_x = false;                // what it assigns is counted from next
+        bool written = false;               // its code is
+        std::uint8_t ignored = 0;           // how many of the last bits are masked out first
+        std::uint8_t inner = 0;             // inside of the search that leads to it: how deep
+        std::uint32_t depth = 0;            // about how many instructions stand before it, at most
+        std::uint32_t next = 0;             // of the group that shares its tree, in a ring
+        std::uint32_t only_way = all_ones;  // to it, from a node that leads nowhere else
+        std::optional<Cube> cube;           // one comparison does
+        Registers registers;                // when it begins
     };
     static Label label_of(Target target) {
         return target == Graph::reject   ? Assembler::reject
@@ -108,16 +116,7 @@ class Generating {
     List<Key> const current_;  // with variables: keys without versions
     List<Key> const& keys_;
     Assembler assembler_;
-    List<Entry> entries_;
-    List<std::uint32_t> next_in_group_;  // nodes that share a tree, in a ring
-    List<bool> mixed_;                   // nodes whose group has different masks
-    // How nodes are searched: by one comparison, or with a mask over the last bits.
-    List<std::optional<Cube>> cubes_;
-    List<std::uint8_t> ignored_;
-    List<bool> into_x_;             // assignments whose value is counted from next
-    List<std::uint32_t> only_way_;  // to a node, from one that leads nowhere else
-    List<std::uint8_t> inner_;      // nodes inside of the search that leads to them: how deep
-    List<bool> written_;
+    List<Plan> plans_;  // of nodes
     Label next_label_ = 0;
     List<Insn> code_;
     std::uint32_t pending_ = 0;  // where the code of the next block begins
@@ -127,16 +126,14 @@ class Generating {
 
 // Where one comparison of some bits does.  Not where members of a group differ in their bits.
 void Generating::find_searches() {
-    cubes_.resize(graph_.nodes.size());
-    ignored_.assign(graph_.nodes.size(), 0);
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
         Graph::Node const& node = graph_.nodes[i];
-        if (mixed_[i] || node.end - node.begin < 3) continue;
+        if (plans_[i].mixed || node.end - node.begin < 3) continue;
         unsigned const ignored = ignorable_bits(keys_[node.key], pieces_of(node));
         std::size_t const masks = keys_[node.key].mask != all_ones || ignored > 0 ? 1 : 0;
         std::size_t const otherwise = count_comparisons(pieces_of(node), ignored) + masks;
-        cubes_[i] = find_cube(pieces_of(node), otherwise);
-        if (!cubes_[i]) ignored_[i] = static_cast<std::uint8_t>(ignored);
+        plans_[i].cube = find_cube(pieces_of(node), otherwise);
+        if (!plans_[i].cube) plans_[i].ignored = u8(ignored);
     }
 }
 
@@ -163,7 +160,6 @@ std::optional<std::uint8_t> Generating::counts_from(std::uint32_t index) const {
 // From the ends on: what is counted from next, on the first way on which something is.
 void Generating::find_counted() {
     if (formula_.variables == 0) return;
-    into_x_.assign(graph_.nodes.size(), false);
     List<std::optional<std::uint8_t>> next(graph_.nodes.size());
     for (std::uint32_t i = u32(graph_.nodes.size()); i-- > 0;) {
         Graph::Node const& node = graph_.nodes[i];
@@ -171,7 +167,7 @@ void Generating::find_counted() {
         for (Graph::Piece const& piece : pieces_of(node))
             if (!behind && !Graph::is_end(piece.target)) behind = next[piece.target];
         Key const& key = keys_[node.key];
-        if (key.role == Key::Role::assign) into_x_[i] = behind == assignment(key).variable;
+        if (key.role == Key::Role::assign) plans_[i].into_x = behind == assignment(key).variable;
         next[i] = counts_from(i);
         if (!next[i]) next[i] = behind;
     }
@@ -188,7 +184,7 @@ Registers Generating::after(std::uint32_t index, Registers registers) {
         std::uint8_t const variable = assignment(key).variable;
         registers.x = calculation(formula_, assignment(key), registers)->after.x;
         if (hangs_on(registers.x, variable)) registers.x.reset();
-        if (into_x_[index]) registers.x = Registers::Index{IndexKind::variable, 0, variable};
+        if (plans_[index].into_x) registers.x = Registers::Index{IndexKind::variable, 0, variable};
         registers.a = {{.base = Base::variable, .at = {0, variable}}, all_ones};
         return registers;
     }
@@ -198,13 +194,13 @@ Registers Generating::after(std::uint32_t index, Registers registers) {
     }
     if (key.relation != Key::no_relation)
         return calculation(formula_, formula_.relations[key.relation], key.value, registers)->after;
-    auto const& searched = cubes_[index];
+    auto const& searched = plans_[index].cube;
     bool const keeps =
         tests_bits(node) || pieces_of(node).size() == 1 || (searched && searched->value == 0);
     bool const loads = !registers.a || registers.a->field != key.field ||
                        (registers.a->mask != all_ones && registers.a->mask != key.mask);
     std::uint32_t const held = loads ? all_ones : registers.a->mask;
-    std::uint32_t const compared = searched ? searched->mask : all_ones << ignored_[index];
+    std::uint32_t const compared = searched ? searched->mask : all_ones << plans_[index].ignored;
     registers.a = {key.field, keeps ? held : key.mask & compared};
     if (auto const index_of_field = index_of(key.field); loads && index_of_field)
         registers.x = index_of_field;
@@ -213,34 +209,32 @@ Registers Generating::after(std::uint32_t index, Registers registers) {
 
 // Nodes stand before their targets, so one pass sees all ways into a node before the node itself.
 void Generating::follow_registers() {
-    entries_.resize(graph_.nodes.size());
-    only_way_.assign(graph_.nodes.size(), all_ones);
     if (!Graph::is_end(graph_.root)) {
-        entries_[graph_.root].reached = true;
-        entries_[graph_.root].registers.x = Registers::Index{};  // 0 where programs begin
+        plans_[graph_.root].reached = true;
+        plans_[graph_.root].registers.x = Registers::Index{};  // 0 where programs begin
     }
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
         Graph::Node const& node = graph_.nodes[i];
-        if (!entries_[i].reached) continue;
-        Registers const registers = after(i, entries_[i].registers);
+        if (!plans_[i].reached) continue;
+        Registers const registers = after(i, plans_[i].registers);
         // A chain of exceptions, or a tree of which all parts are as deep.
         auto const pieces = pieces_of(node);
         bool const chain = pieces.size() < 8;
-        std::uint32_t depth = entries_[i].depth + 2 + (chain ? 0 : 8);
+        std::uint32_t depth = plans_[i].depth + 2 + (chain ? 0 : 8);
         for (Graph::Piece const& piece : pieces) {
             bool const single = piece.low == piece.high;
             if (chain && single) ++depth;
             if (Graph::is_end(piece.target)) continue;
-            Entry& entry = entries_[piece.target];
-            only_way_[piece.target] = entry.reached || pieces.size() > 1 ? all_ones : i;
+            Plan& next = plans_[piece.target];
+            next.only_way = next.reached || pieces.size() > 1 ? all_ones : i;
             std::uint32_t const more = chain && !single ? u32(pieces.size() / 2) : 0;
-            entry.depth = std::max(entry.depth, single ? depth : entries_[i].depth + 2 + more);
-            if (!entry.reached) {
-                entry.reached = true;
-                entry.registers = registers;
+            next.depth = std::max(next.depth, single ? depth : plans_[i].depth + 2 + more);
+            if (!next.reached) {
+                next.reached = true;
+                next.registers = registers;
             } else {
-                if (entry.registers.a != registers.a) entry.registers.a.reset();
-                if (entry.registers.x != registers.x) entry.registers.x.reset();
+                if (next.registers.a != registers.a) next.registers.a.reset();
+                if (next.registers.x != registers.x) next.registers.x.reset();
             }
         }
     }
@@ -249,11 +243,10 @@ void Generating::follow_registers() {
 // Nodes that lead to the same places by the same values, where that saves more than the jump to the
 // shared code.  Their fields may have more or less bits, if the largest values lead to one place.
 void Generating::group() {
-    next_in_group_.resize(graph_.nodes.size());
-    mixed_.assign(graph_.nodes.size(), false);
     List<std::pair<std::uint32_t, std::uint32_t>> hashed;
+    hashed.reserve(graph_.nodes.size());
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
-        next_in_group_[i] = i;
+        plans_[i].next = i;
         Graph::Node const& node = graph_.nodes[i];
         if (keys_[node.key].relation != Key::no_relation) continue;
         std::uint32_t hash = 0;
@@ -269,13 +262,11 @@ void Generating::group() {
         bool const mixed = key.max != next.max || key.mask != next.mask;
         std::size_t const masks = !mixed && key.mask != all_ones ? 1 : 0;
         if (count_comparisons(pieces_of(a)) + masks < 2 || (!mixed && tests_bits(a))) continue;
-        next_in_group_[other] = next_in_group_[one];
-        next_in_group_[one] = other;
-        if (!mixed && !mixed_[one]) continue;
-        mixed_[other] = mixed_[one] = true;
-        for (std::uint32_t member = next_in_group_[other]; member != other;
-             member = next_in_group_[member])
-            mixed_[member] = true;
+        plans_[other].next = std::exchange(plans_[one].next, other);
+        if (!mixed && !plans_[one].mixed) continue;
+        plans_[other].mixed = true;
+        for (std::uint32_t m = plans_[other].next; m != other; m = plans_[m].next)
+            plans_[m].mixed = true;
     }
 }
 
@@ -358,7 +349,7 @@ void Generating::load(std::uint32_t index) {
     Graph::Node const& node = graph_.nodes[index];
     Key const& key = keys_[node.key];
     Field const& field = key.field;
-    Registers const& before = entries_[index].registers;
+    Registers const& before = plans_[index].registers;
     if (key.role == Key::Role::point) {
         Registers::Index const wanted = pointed(field);
         return put_into_x(wanted, before.x, code_);
@@ -375,12 +366,12 @@ void Generating::load(std::uint32_t index) {
 void Generating::assign(std::uint32_t index) {
     Graph::Node const& node = graph_.nodes[index];
     Assignment const& assigned = assignment(keys_[node.key]);
-    auto const value = calculation(formula_, assigned, entries_[index].registers);
+    auto const value = calculation(formula_, assigned, plans_[index].registers);
     code_.insert(code_.end(), value->code.begin(), value->code.end());
     Insn const last = code_.back();
     code(op::st, op::word_of(assigned.variable));
     bool const number = last.code == op::ld_imm;
-    if (into_x_[index]) code(number ? op::ldx_imm : op::tax, number ? last.k : 0);
+    if (plans_[index].into_x) code(number ? op::ldx_imm : op::tax, number ? last.k : 0);
     tree(index, label_of(index), false);
 }
 
@@ -388,8 +379,8 @@ void Generating::relation(std::uint32_t index) {
     Graph::Node const& node = graph_.nodes[index];
     Key const& key = keys_[node.key];
     auto const pieces = pieces_of(node);
-    auto const chosen = calculation(formula_, formula_.relations[key.relation], key.value,
-                                    entries_[index].registers);
+    auto const chosen =
+        calculation(formula_, formula_.relations[key.relation], key.value, plans_[index].registers);
     code_.insert(code_.end(), chosen->code.begin(), chosen->code.end());
     if (key.value) {
         Insn const last = code_.back();
@@ -414,7 +405,7 @@ void Generating::relation(std::uint32_t index) {
 
 bool Generating::is_masked(std::uint32_t index) const {
     Key const& key = keys_[graph_.nodes[index].key];
-    auto const& a = entries_[index].registers.a;
+    auto const& a = plans_[index].registers.a;
     return key.mask == all_ones || (a && a->field == key.field && a->mask == key.mask);
 }
 
@@ -436,16 +427,16 @@ void Generating::tree(std::uint32_t index, Label label, bool masks) {
                    node.span);
         return;
     }
-    if (auto const& searched = cubes_[index]) {
+    if (auto const& searched = plans_[index].cube) {
         Label const inside = label_of(searched->inside), outside = label_of(searched->outside);
         if (searched->value == 0)
             return comparison(label, Cond::set, searched->mask, outside, inside, node.span);
         code(op::alu(Alu::and_), searched->mask);
         return comparison(label, Cond::eq, searched->value, inside, outside, node.span);
     }
-    std::uint32_t const compared = mask & all_ones << ignored_[index];
-    if (masks || ignored_[index] > 0) code(op::alu(Alu::and_), compared);
-    ranges_.read(pieces, ignored_[index]);
+    std::uint32_t const compared = mask & all_ones << plans_[index].ignored;
+    if (masks || plans_[index].ignored > 0) code(op::alu(Alu::and_), compared);
+    ranges_.read(pieces, plans_[index].ignored);
     search(0, ranges_.runs.size(), label, node.span);
 }
 
@@ -454,39 +445,43 @@ void Generating::tree(std::uint32_t index, Label label, bool masks) {
 void Generating::find_inner() {
     constexpr std::size_t long_search = 64;  // pieces
     constexpr std::uint8_t deepest = 16;     // what is written by recursion
-    inner_.assign(graph_.nodes.size(), 0);
+    if (graph_.pieces.size() <= long_search) return;
     List<std::uint32_t> parents(graph_.nodes.size(), all_ones);
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i) {
         auto const pieces = pieces_of(graph_.nodes[i]);
-        bool const holds = (pieces.size() > long_search || inner_[i] > 0) && inner_[i] < deepest;
+        bool const holds =
+            (pieces.size() > long_search || plans_[i].inner > 0) && plans_[i].inner < deepest;
         for (Graph::Piece const& piece : pieces) {
             if (Graph::is_end(piece.target) || parents[piece.target] == i) continue;
             bool const first = parents[piece.target] == all_ones;
-            bool const alone = next_in_group_[piece.target] == piece.target;
+            bool const alone = plans_[piece.target].next == piece.target;
             parents[piece.target] = i;
-            inner_[piece.target] = first && alone && holds ? u8(inner_[i] + 1) : 0;
+            plans_[piece.target].inner = first && alone && holds ? u8(plans_[i].inner + 1) : 0;
         }
     }
 }
 
 void Generating::flush() {
-    List<Block> const blocks = std::move(blocks_);
-    List<Insn> const code = std::move(code_);
-    blocks_.clear();
-    code_.clear();
+    List<Block> blocks = std::exchange(blocks_, {});
+    List<Insn> code = std::exchange(code_, {});
     pending_ = 0;
     for (std::size_t i = blocks.size(); i-- > 0;) {
         for (Label const label : {blocks[i].no, blocks[i].yes})
-            if (label >= Assembler::first_free && label - Assembler::first_free < inner_.size() &&
-                inner_[label - Assembler::first_free] > 0)
+            if (label >= Assembler::first_free && label - Assembler::first_free < plans_.size() &&
+                plans_[label - Assembler::first_free].inner > 0)
                 node(label - Assembler::first_free);
         assembler_.write(blocks[i], code.data());
     }
+    // The next node has use for their memory.
+    blocks.clear();
+    code.clear();
+    blocks_ = std::move(blocks);
+    code_ = std::move(code);
 }
 
 // Labels inside of what has been written are free again: nothing else leads there.
 void Generating::node(std::uint32_t index) {
-    if (written_[index] || !entries_[index].reached) return;
+    if (plans_[index].written || !plans_[index].reached) return;
     Label const unused = next_label_;
     write_node(index);
     next_label_ = unused;
@@ -495,33 +490,32 @@ void Generating::node(std::uint32_t index) {
 void Generating::write_node(std::uint32_t index) {
     Key const& key = keys_[graph_.nodes[index].key];
     if (key.relation != Key::no_relation) {
-        written_[index] = true;
+        plans_[index].written = true;
         key.role == Key::Role::assign ? assign(index) : relation(index);
         return flush();
     }
     // The one that is written first stands right before the tree, the others jump.
-    if (next_in_group_[index] == index) {
-        written_[index] = true;
+    if (plans_[index].next == index) {
+        plans_[index].written = true;
         load(index);
         tree(index, label_of(index), !is_masked(index));
         return flush();
     }
     List<std::uint32_t> members{index};
-    for (std::uint32_t i = next_in_group_[index]; i != index; i = next_in_group_[i])
-        if (entries_[i].reached) members.push_back(i);
+    for (std::uint32_t i = plans_[index].next; i != index; i = plans_[i].next)
+        if (plans_[i].reached) members.push_back(i);
     std::sort(members.begin(), members.end(), [&](std::uint32_t a, std::uint32_t b) {
-        return entries_[a].depth != entries_[b].depth ? entries_[a].depth > entries_[b].depth
-                                                      : a < b;
+        return plans_[a].depth != plans_[b].depth ? plans_[a].depth > plans_[b].depth : a < b;
     });
     // Where they differ in their masks, every one masks for itself.
-    bool const apart = mixed_[index];
+    bool const apart = plans_[index].mixed;
     bool const masks = !std::all_of(members.begin(), members.end(),
                                     [&](std::uint32_t member) { return is_masked(member); });
     Label const compare = fresh_label();
     tree(index, compare, masks && !apart);
     flush();
     for (std::uint32_t const member : members) {
-        written_[member] = true;
+        plans_[member].written = true;
         Block block{.label = label_of(member), .yes = compare, .span = graph_.nodes[member].span};
         load(member);
         if (apart && !is_masked(member))
@@ -530,7 +524,7 @@ void Generating::write_node(std::uint32_t index) {
         blocks_.push_back(block);
         flush();
         // What only leads here stands right before.
-        if (only_way_[member] != all_ones) node(only_way_[member]);
+        if (plans_[member].only_way != all_ones) node(plans_[member].only_way);
     }
 }
 
@@ -539,15 +533,15 @@ cbpf::Program Generating::run() {
         if (std::any_of(graph_.pieces.begin(), graph_.pieces.end(),
                         [&](Graph::Piece const& piece) { return piece.target == end; }))
             assembler_.end(label_of(end));
+    plans_.resize(graph_.nodes.size());
     group();
     find_searches();
     find_counted();
     follow_registers();
     find_inner();
-    written_.assign(graph_.nodes.size(), false);
     next_label_ = u32(graph_.nodes.size()) + Assembler::first_free;
     for (std::uint32_t i = u32(graph_.nodes.size()); i-- > 0;)
-        if (inner_[i] == 0) node(i);
+        if (plans_[i].inner == 0) node(i);
     if (formula_.variables == 0) return assembler_.finish(label_of(graph_.root));
     Label const begin = fresh_label();
     code(op::ld_imm, 0);

@@ -472,25 +472,31 @@ List<Graph> decide(Formula& formula, std::size_t most) {
     constexpr std::size_t enough = 2000, many = 10'000;
     if (formula.nodes.size() > many) return decide_long(formula);
     List<Graph> graphs;
-    graphs.reserve(most);
-    auto const add = [&](Graph graph) {
-        simplify(graph);
-        graphs.push_back(std::move(graph));
-        return graphs.size() < most;
-    };
-
     Conditions conditions(formula.nodes.size(), work_of(formula), 32);
-    auto const whole = Reading(formula, conditions).run();
-    auto const deep = whole ? decided(conditions, *whole, true) : std::nullopt;
-    if (!deep || !add(*deep)) return graphs;
-    if (graphs[0].nodes.size() > enough || reads_each_key_once(graphs[0])) return graphs;
-    auto shallow = decided(conditions, *whole, false);
-    if (!shallow || same(*shallow, *deep) || !add(std::move(*shallow))) return graphs;
+    auto whole = Reading(formula, conditions).run();
+    auto deep = whole ? decided(conditions, *whole, true) : std::nullopt;
+    if (!deep) return graphs;
+    graphs.reserve(most);
+    bool const last = most == 1 || deep->nodes.size() > enough || reads_each_key_once(*deep);
+    graphs.push_back(last ? std::move(*deep) : *deep);
+    simplify(graphs[0]);
+    if (last || reads_each_key_once(graphs[0])) return graphs;
+
+    conditions.keep(std::span(&*whole, 1));
+    auto closer = decided(conditions, *whole, false);
+    if (!closer) return graphs;
+    if (!same(*closer, *deep)) {
+        simplify(*closer);
+        graphs.push_back(std::move(*closer));
+    }
+    if (graphs.size() == most) return graphs;
 
     Conditions apart(formula.nodes.size(), work_of(formula), 0);
     auto const as_written = Reading(formula, apart).run();
-    auto last = as_written ? decided(apart, *as_written, false) : std::nullopt;
-    if (last) add(std::move(*last));
+    auto closest = as_written ? decided(apart, *as_written, false) : std::nullopt;
+    if (!closest) return graphs;
+    simplify(*closest);
+    graphs.push_back(std::move(*closest));
     return graphs;
 }
 

@@ -58,6 +58,7 @@ std::optional<Graph> join_neighbours(Graph& graph);
 // Makes one leg of two that do the same at other offsets, where that saves instructions; what X is
 // then for is in the keys.  Nothing above may follow.  False: nothing did.
 bool share_legs(Graph& graph);
+std::optional<Graph> with_shared_legs(Graph const& graph);
 
 // Only the nodes that can be reached, every one before its targets.
 void put_in_order(Graph& graph);

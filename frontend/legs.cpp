@@ -38,8 +38,9 @@ struct Offsets {
 
 class Sharing {
   public:
-    explicit Sharing(Graph& graph) : graph_(graph) {}
-    bool run();
+    explicit Sharing(Graph const& graph) : graph_(graph) {}
+    bool find();
+    void share(Graph& graph) const;  // what was found; it may be the graph that was looked at
 
   private:
     struct Pair {
@@ -55,49 +56,49 @@ class Sharing {
     bool meet(Target one, Target other);
     bool field_alike(Key const& one, Key const& other);
     std::ptrdiff_t gain(Target one, Target other) const;
-    void share(Target one, Target other);
-    std::uint32_t key(Key const& key);
-    Target point(Field const& place, Target next);
     bool was_set_before(Target node) const;
 
-    Graph& graph_;
-    List<std::uint32_t> shape_, parents_, needs_;
-    List<Pair> pairs_;                     // of nodes that differ
-    List<Pair> met_;                       // these and equal ones
-    List<Target> partner_, partner_back_;  // by node, of those that have met
+    // Of each node.
+    struct About {
+        std::uint32_t shape = 0;    // what it does, whatever it reads
+        std::uint32_t needs = 0;    // packets that are shorter are not accepted from there on
+        std::uint32_t parents = 0;  // how many nodes lead to it
+        Target partner = Graph::reject, partner_back = Graph::reject;  // that it has met
+    };
+    Graph const& graph_;
+    List<About> about_;
+    List<Pair> pairs_;  // of nodes that differ
+    List<Pair> met_;    // these and equal ones
+    Target one_ = Graph::reject, other_ = Graph::reject;
     Offsets offsets_;
     bool own_loads_ = false;  // the first two nodes differ in what they read
 };
 
-// From the ends on: what nodes do, whatever they read.
+// From the ends on.
 void Sharing::prepare() {
     std::size_t const count = graph_.nodes.size();
-    shape_.assign(count, 0);
-    parents_.assign(count, 0);
-    needs_.assign(count, 0);
-    partner_.assign(count, Graph::reject);
-    partner_back_.assign(count, Graph::reject);
+    about_.resize(count);
     for (std::uint32_t i = u32(count); i-- > 0;) {
         std::uint32_t hash = key_of(i).relation + 1, needs = all_ones;
         for (Piece const& piece : pieces_of(i)) {
             bool const end = Graph::is_end(piece.target);
             if (piece.target != Graph::reject)
-                needs = std::min(needs, end ? 0 : needs_[piece.target]);
+                needs = std::min(needs, end ? 0 : about_[piece.target].needs);
             hash = (hash * 0x9e3779b1U ^ piece.low) * 0x85ebca6bU ^
-                   (end ? piece.target : shape_[piece.target]);
+                   (end ? piece.target : about_[piece.target].shape);
         }
-        shape_[i] = hash ^ hash >> 15;
-        needs_[i] = std::max(needs, key_of(i).needs);
+        about_[i].shape = hash ^ hash >> 15;
+        about_[i].needs = std::max(needs, key_of(i).needs);
     }
     for (std::uint32_t i = 0; i < count; ++i) {
         auto const pieces = pieces_of(i);
         for (auto piece = pieces.begin(); piece != pieces.end(); ++piece) {
             if (Graph::is_end(piece->target)) continue;
             auto const same = [&](Piece const& p) { return p.target == piece->target; };
-            if (std::none_of(pieces.begin(), piece, same)) ++parents_[piece->target];
+            if (std::none_of(pieces.begin(), piece, same)) ++about_[piece->target].parents;
         }
     }
-    if (!Graph::is_end(graph_.root)) ++parents_[graph_.root];
+    if (!Graph::is_end(graph_.root)) ++about_[graph_.root].parents;
 }
 
 // Whether the fields are the same but for where X leads.
@@ -130,7 +131,7 @@ bool Sharing::field_alike(Key const& one, Key const& other) {
 }
 
 bool Sharing::meet(Target one, Target other) {
-    Target &a = partner_[one], &b = partner_back_[other];
+    Target &a = about_[one].partner, &b = about_[other].partner_back;
     if (a != Graph::reject || b != Graph::reject) return a == other && b == one;
     a = other;
     b = one;
@@ -142,7 +143,8 @@ bool Sharing::meet(Target one, Target other) {
 bool Sharing::alike(Target one, Target other) {
     constexpr std::size_t most = 4000;
     pairs_.clear();
-    for (Pair const& pair : met_) partner_[pair.one] = partner_back_[pair.other] = Graph::reject;
+    for (Pair const& pair : met_)
+        about_[pair.one].partner = about_[pair.other].partner_back = Graph::reject;
     met_.clear();
     offsets_ = {};
     meet(one, other);
@@ -214,33 +216,34 @@ std::ptrdiff_t Sharing::gain(Target one, Target other) const {
                 inside += std::any_of(pieces.begin(), pieces.end(),
                                       [&](Piece const& p) { return p.target == node; });
             }
-            if (inside != parents_[node]) return -1;
+            if (inside != about_[node].parents) return -1;
         }
     }
     return gain;
 }
 
-std::uint32_t Sharing::key(Key const& key) {
-    auto const known = std::find(graph_.keys.begin(), graph_.keys.end(), key);
-    if (known != graph_.keys.end()) return u32(std::size_t(known - graph_.keys.begin()));
-    graph_.keys.push_back(key);
-    return u32(graph_.keys.size() - 1);
+std::uint32_t add_key(Graph& graph, Key const& key) {
+    auto const known = std::find(graph.keys.begin(), graph.keys.end(), key);
+    if (known != graph.keys.end()) return u32(std::size_t(known - graph.keys.begin()));
+    graph.keys.push_back(key);
+    return u32(graph.keys.size() - 1);
 }
 
-Target Sharing::point(Field const& place, Target next) {
+Target add_point(Graph& graph, Field const& place, Target next) {
     Key const pointer{.field = place,
                       .role = Role::point,
                       .max = 0,
                       .reach = place.base == Base::transport ? place.header + 1 : 0};
-    Span const span = graph_.nodes[next].span;
-    graph_.nodes.push_back(
-        {key(pointer), u32(graph_.pieces.size()), u32(graph_.pieces.size() + 1), span});
-    graph_.pieces.push_back({0, 0, next});
-    return u32(graph_.nodes.size() - 1);
+    Span const span = graph.nodes[next].span;
+    std::uint32_t const begin = u32(graph.pieces.size());
+    graph.nodes.push_back({add_key(graph, pointer), begin, begin + 1, span});
+    graph.pieces.push_back({0, 0, next});
+    return u32(graph.nodes.size() - 1);
 }
 
 // The nodes of one leg count from X and serve the other as well.
-void Sharing::share(Target one, Target other) {
+void Sharing::share(Graph& graph) const {
+    Target const one = one_, other = other_;
     bool const constant = offsets_.kind == Offsets::Kind::constant;
     auto const number = [](std::int64_t n) {
         return Field{.base = Base::packet, .at = {static_cast<std::uint32_t>(n)}};
@@ -262,22 +265,21 @@ void Sharing::share(Target one, Target other) {
                               .at = {static_cast<std::uint32_t>(counted.field.at.value + back)}};
         counted.reach = all_ones;
         counted.needs = 0;
-        graph_.nodes[pair.one].key = key(counted);
+        graph.nodes[pair.one].key = add_key(graph, counted);
     }
-    Target const count = u32(graph_.nodes.size());
+    Target const count = u32(graph.nodes.size());
     Target first = own_loads_ ? other : one;
     if (own_loads_) {
         // The same ways out; the largest values may differ.
-        Graph::Node& node = graph_.nodes[other];
-        std::uint32_t const begin = u32(graph_.pieces.size());
-        List<Piece> pieces(pieces_of(one).begin(), pieces_of(one).end());
-        pieces.back().high = key_of(other).max;
-        graph_.pieces.insert(graph_.pieces.end(), pieces.begin(), pieces.end());
-        node.begin = begin;
-        node.end = u32(graph_.pieces.size());
+        Graph::Node& node = graph.nodes[other];
+        List<Piece> const pieces(pieces_of(one).begin(), pieces_of(one).end());
+        node.begin = u32(graph.pieces.size());
+        graph.pieces.insert(graph.pieces.end(), pieces.begin(), pieces.end());
+        graph.pieces.back().high = key_of(other).max;
+        node.end = u32(graph.pieces.size());
     }
-    Target const to_other = point(*x_other, first);
-    Target const to_one = x_one ? point(*x_one, one) : one;
+    Target const to_other = add_point(graph, *x_other, first);
+    Target const to_one = x_one ? add_point(graph, *x_one, one) : one;
     auto const lead = [&](Target& target) {
         if (target == one)
             target = to_one;
@@ -285,24 +287,27 @@ void Sharing::share(Target one, Target other) {
             target = to_other;
     };
     for (Target i = 0; i < count; ++i) {
-        Graph::Node const& node = graph_.nodes[i];
-        for (std::uint32_t p = node.begin; p < node.end; ++p) lead(graph_.pieces[p].target);
+        Graph::Node const& node = graph.nodes[i];
+        for (std::uint32_t p = node.begin; p < node.end; ++p) lead(graph.pieces[p].target);
     }
-    lead(graph_.root);
+    lead(graph.root);
+    put_in_order(graph);
 }
 
-bool Sharing::run() {
+bool Sharing::find() {
     constexpr std::size_t most = 400;  // nodes
     if (graph_.nodes.size() < 2 || graph_.nodes.size() > most) return false;
     prepare();
     for (Target one = 0; one < graph_.nodes.size(); ++one) {
         for (Target other = 0; other < graph_.nodes.size(); ++other) {
-            if (one == other || shape_[one] != shape_[other] || parents_[one] == 0 ||
-                parents_[other] == 0 || !alike(one, other) || gain(one, other) <= 0)
+            if (one == other || about_[one].shape != about_[other].shape ||
+                about_[one].parents == 0 || about_[other].parents == 0 || !alike(one, other) ||
+                gain(one, other) <= 0)
                 continue;
             bool const early = own_loads_ && offsets_.kind == Offsets::Kind::header;
-            if (early && needs_[one] <= offsets_.header) continue;
-            share(one, other);
+            if (early && about_[one].needs <= offsets_.header) continue;
+            one_ = one;
+            other_ = other;
             return true;
         }
     }
@@ -312,9 +317,18 @@ bool Sharing::run() {
 }  // namespace
 
 bool share_legs(Graph& graph) {
-    if (!Sharing(graph).run()) return false;
-    put_in_order(graph);
+    Sharing sharing(graph);
+    if (!sharing.find()) return false;
+    sharing.share(graph);
     return true;
+}
+
+std::optional<Graph> with_shared_legs(Graph const& graph) {
+    Sharing sharing(graph);
+    if (!sharing.find()) return std::nullopt;
+    std::optional<Graph> shared = graph;
+    sharing.share(*shared);
+    return shared;
 }
 
 }  // namespace tamis::frontend

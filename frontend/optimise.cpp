@@ -1,7 +1,6 @@
 #include "frontend/optimise.h"
 
 #include <algorithm>
-#include <bit>
 #include <span>
 
 #include "bpf/cbpf_check.h"
@@ -14,28 +13,6 @@ namespace {
 
 std::span<Graph::Piece const> pieces_of(Graph const& graph, Graph::Node const& node) {
     return std::span(graph.pieces).subspan(node.begin, node.end - node.begin);
-}
-
-// About how many instructions a graph takes, and the longest path through it.
-struct Estimate {
-    std::size_t length = 0, path = 0;
-};
-Estimate estimate(Graph const& graph) {
-    constexpr std::size_t few = 8;  // values are compared one after the other
-    Estimate all;
-    List<std::size_t> path(graph.nodes.size());
-    for (std::size_t i = graph.nodes.size(); i-- > 0;) {
-        Key const& key = graph.keys[graph.nodes[i].key];
-        auto const pieces = pieces_of(graph, graph.nodes[i]);
-        std::size_t const search = search_length(key, pieces);
-        std::size_t const load = key.field.base == Base::transport ? 2 : 1;
-        for (Graph::Piece const& piece : pieces)
-            if (!Graph::is_end(piece.target)) path[i] = std::max(path[i], path[piece.target]);
-        path[i] += load + std::min<std::size_t>(search, few + std::bit_width(search / few));
-        all.length += 1 + search;
-        all.path = std::max(all.path, path[i]);
-    }
-    return all;
 }
 
 // In more than a few ranges.
@@ -80,11 +57,10 @@ Optimised program_of(Graph graph, Formula const& formula, std::uint32_t accept, 
         }
         return path > longest;
     };
-    Graph shared = best.graph;
-    while (share_legs(shared)) {
-        cbpf::Program other = program(shared);
+    while (auto shared = with_shared_legs(best.graph)) {
+        cbpf::Program other = program(*shared);
         if (other.insns.size() >= best.program.insns.size() || slower(other)) break;
-        best = {std::move(other), shared};
+        best = {std::move(other), std::move(*shared)};
     }
     return best;
 }
@@ -97,7 +73,7 @@ std::optional<Optimised> optimise(Formula& text, std::uint32_t accept, Span whol
     Formula& formula = versions ? *versions : text;
     List<Graph> graphs = decide(formula);
     if (graphs.empty()) return std::nullopt;
-    // What looks much longer is not tried.
+    // What looks longer by more than the estimate may be wrong is not tried.
     std::size_t shortest = ~std::size_t{0};
     List<std::size_t> lengths;
     for (Graph const& graph : graphs) {
@@ -106,7 +82,7 @@ std::optional<Optimised> optimise(Formula& text, std::uint32_t accept, Span whol
     }
     std::optional<Optimised> best;
     for (std::size_t i = 0; i < graphs.size(); ++i) {
-        if (lengths[i] > shortest + shortest / 4 + 4) continue;
+        if (lengths[i] > shortest + shortest / 8) continue;
         Optimised made = program_of(std::move(graphs[i]), formula, accept, whole);
         if (!best || made.program.insns.size() < best->program.insns.size()) best = std::move(made);
     }

@@ -139,4 +139,23 @@ std::size_t search_length(Key const& key, Pieces pieces) {
     return comparisons + masks;
 }
 
+Estimate estimate(Graph const& graph) {
+    constexpr std::size_t few = 8;  // values are compared one after the other
+    Estimate all;
+    List<std::size_t> path(graph.nodes.size());
+    for (std::size_t i = graph.nodes.size(); i-- > 0;) {
+        Graph::Node const& node = graph.nodes[i];
+        Pieces const pieces = Pieces(graph.pieces).subspan(node.begin, node.end - node.begin);
+        Key const& key = graph.keys[node.key];
+        std::size_t const search = search_length(key, pieces);
+        std::size_t const load = key.field.base == Base::transport ? 2 : 1;
+        for (Graph::Piece const& piece : pieces)
+            if (!Graph::is_end(piece.target)) path[i] = std::max(path[i], path[piece.target]);
+        path[i] += load + std::min<std::size_t>(search, few + std::bit_width(search / few));
+        all.length += 1 + search;
+        all.path = std::max(all.path, path[i]);
+    }
+    return all;
+}
+
 }  // namespace tamis::frontend

@@ -47,6 +47,12 @@ unsigned ignorable_bits(Key const& key, std::span<Graph::Piece const> pieces);
 // counted.
 std::size_t search_length(Key const& key, std::span<Graph::Piece const> pieces);
 
+// About how many instructions a graph takes, and the longest path through it.
+struct Estimate {
+    std::size_t length = 0, path = 0;
+};
+Estimate estimate(Graph const& graph);
+
 // The whole question is whether any bit under the mask is set.
 bool is_bit_test(Key const& key, std::span<Graph::Piece const> pieces);
 

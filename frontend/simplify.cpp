@@ -50,18 +50,19 @@ class Simplifying {
   public:
     explicit Simplifying(Graph& graph) : graph_(graph) {}
 
-    // False when there was nothing to lead past.
+    // False when nothing has changed.
     bool run() {
-        bool const threads = thread();
+        std::size_t const nodes = graph_.nodes.size();
+        thread();
         merge();
-        return threads;
+        return threaded_ || graph_.nodes.size() < nodes;
     }
 
   private:
     std::span<Piece> pieces_of(Graph::Node const& node) {
         return std::span(graph_.pieces).subspan(node.begin, node.end - node.begin);
     }
-    bool thread();
+    void thread();
     void thread_node(std::uint32_t index);
     void look_ahead(std::uint32_t index);
     Target resolved(Target target, std::uint32_t key, Intervals const& values, Facts const& facts);
@@ -73,6 +74,7 @@ class Simplifying {
     void rebuild(List<Target> const& places);
 
     Graph& graph_;
+    bool threaded_ = false;
     List<Facts> facts_;
     List<std::uint32_t> needs_;  // packets that are shorter are not accepted from here on
     List<std::uint16_t> reads_;  // variables that are read from here on
@@ -184,6 +186,7 @@ void Simplifying::look_ahead(std::uint32_t index) {
     decided.shrink(kept);
     Key const& key = graph_.keys[node.key];
     if (search_length(key, decided) > search_length(key, own)) return;
+    threaded_ = true;
     node.begin = u32(graph_.pieces.size());
     graph_.pieces.insert(graph_.pieces.end(), decided.begin(), decided.end());
     node.end = u32(graph_.pieces.size());
@@ -200,7 +203,9 @@ void Simplifying::thread_node(std::uint32_t index) {
     List<Edge> edges;
     for (Piece& piece : pieces_of(node)) {
         Intervals const values{{piece.low, piece.high}};
-        piece.target = resolved(piece.target, node.key, values, facts);
+        Target const target = resolved(piece.target, node.key, values, facts);
+        threaded_ = threaded_ || target != piece.target;
+        piece.target = target;
         if (Graph::is_end(piece.target)) continue;
         auto edge = std::find_if(edges.begin(), edges.end(),
                                  [&](Edge const& e) { return e.target == piece.target; });
@@ -210,13 +215,12 @@ void Simplifying::thread_node(std::uint32_t index) {
     for (Edge const& edge : edges) learn(edge.target, facts, node.key, edge.values);
 }
 
-bool Simplifying::thread() {
-    if (graph_.pieces.size() > 20'000 || reads_each_key_once(graph_)) return false;
+void Simplifying::thread() {
+    if (graph_.pieces.size() > 20'000 || reads_each_key_once(graph_)) return;
     facts_.assign(graph_.nodes.size(), {});
     if (!Graph::is_end(graph_.root)) facts_[graph_.root].reached = true;
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i)
         if (facts_[i].reached) thread_node(i);
-    return true;
 }
 
 // ------------------------------------------------------------------------------- from the ends on
@@ -330,16 +334,13 @@ bool reads_each_key_once(Graph const& graph) {
 
 void simplify(Graph& graph) {
     // Edges that lead elsewhere now can show more of what is known.
-    constexpr int least = 2, rounds = 4;
+    constexpr int rounds = 4;
     bool const decided =
         std::any_of(graph.nodes.begin(), graph.nodes.end(),
                     [](Graph::Node const& node) { return node.end - node.begin == 1; });
     if (!decided && reads_each_key_once(graph)) return;
-    for (int i = 0; i < rounds; ++i) {
-        std::size_t const nodes = graph.nodes.size(), pieces = graph.pieces.size();
+    for (int i = 0; i < rounds; ++i)
         if (!Simplifying(graph).run()) return;
-        if (i + 1 >= least && graph.nodes.size() == nodes && graph.pieces.size() == pieces) return;
-    }
 }
 
 }  // namespace tamis::frontend
