@@ -180,7 +180,6 @@ Ref Conditions::test(std::uint32_t key, std::span<Interval const> set, Span span
     term.key = key;
     term.support = 1U << (key % 32);
     term.reach = tested.reach;
-    term.if_true = term.if_false = tested.needs;
     term.span = span;
     term.divides = tested.divides;
     return intern(term, nullptr, set.size(), set.data());
@@ -220,7 +219,8 @@ class Conditions::Joining {
     Term const& term(Ref ref) const { return c_.terms_[ref]; }
     // Packets that are shorter do not end the evaluation with this operand.
     std::uint32_t needs(Ref ref) const {
-        return kind_ == Kind::any ? term(ref).if_true : term(ref).if_false;
+        Needs const needs = c_.needs_of(term(ref));
+        return kind_ == Kind::any ? needs.if_true : needs.if_false;
     }
     bool add_bit_test(Ref ref);
     bool is_bit_test(Ref ref) const;
@@ -365,16 +365,17 @@ Ref Conditions::made(Kind kind, std::span<Ref const> operands, bool same_key) {
     made.same_key = same_key;
     made.key = terms_[operands[0]].key;
     bool const any = kind == Kind::any;
-    made.if_true = any ? all_ones : 0;
-    made.if_false = any ? 0 : all_ones;
+    made.needs = any ? Needs{all_ones, 0} : Needs{0, all_ones};
     for (Ref const ref : operands) {
         Term const& t = terms_[ref];
         made.support |= t.support;
         made.divides = made.divides || t.divides;
         made.reach = std::max(made.reach, t.reach);
-        made.if_true = any ? std::min(made.if_true, t.if_true) : std::max(made.if_true, t.if_true);
-        made.if_false =
-            any ? std::max(made.if_false, t.if_false) : std::min(made.if_false, t.if_false);
+        auto const [if_true, if_false] = needs_of(t);
+        made.needs = any ? Needs{std::min(made.needs.if_true, if_true),
+                                 std::max(made.needs.if_false, if_false)}
+                         : Needs{std::max(made.needs.if_true, if_true),
+                                 std::min(made.needs.if_false, if_false)};
         made.depth = std::max(made.depth, deeper(t.depth));
     }
     return intern(made, operands.data(), operands.size(), nullptr);

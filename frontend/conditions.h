@@ -68,8 +68,13 @@ class Conditions {
     List<Key> const& keys() const { return keys_; }
     // Some conditions have too many cases.  Then the results are worthless.
     bool exhausted() const { return work_ == 0; }
+    void allow(std::size_t work) { work_ = work; }
 
   private:
+    // Packets that are shorter leave it unknown or the opposite.
+    struct Needs {
+        std::uint32_t if_true, if_false;
+    };
     // There are many in long lists: small ones take less memory.
     struct Term {
         Kind kind = Kind::test;
@@ -79,9 +84,11 @@ class Conditions {
         std::uint32_t key = 0;
         std::uint32_t begin = 0, end = 0;  // operands or intervals
         std::uint32_t support = 0;         // a bit for each key, or for several
-        // As in Key.  Packets shorter than if_true (if_false) leave it unknown or the opposite.
-        std::uint32_t reach = 0, if_true = 0, if_false = 0;
-        Span span{};
+        std::uint32_t reach = 0;           // as in Key
+        union {
+            Span span{};  // of a test
+            Needs needs;  // of others
+        };
     };
     class Joining;
 
@@ -96,6 +103,11 @@ class Conditions {
     std::span<Interval const> set_of(Ref ref) const {
         return std::span(intervals_)
             .subspan(terms_[ref].begin, terms_[ref].end - terms_[ref].begin);
+    }
+    Needs needs_of(Term const& term) const {
+        if (term.kind != Kind::test) return term.needs;
+        std::uint32_t const needs = term.key < keys_.size() ? keys_[term.key].needs : 0;
+        return {needs, needs};
     }
     bool spend(std::size_t amount) {
         work_ = work_ > amount ? work_ - amount : 0;

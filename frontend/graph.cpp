@@ -447,20 +447,26 @@ std::optional<Graph> decided(Conditions& conditions, Ref whole, bool deep) {
     return deciding.finish();
 }
 
-// Other graphs are never much shorter for long lists.  What is not needed any more is freed at
-// once.
+// Other graphs are never much shorter for long lists, but there are fewer cases where later tests
+// of a field are left to where they stand.  What is not needed any more is freed at once.
 List<Graph> decide_long(Formula& formula) {
+    constexpr std::size_t enough = 20;  // steps for a node, where there is a graph
     List<Graph> graphs;
     std::optional<Conditions> conditions(std::in_place, formula.nodes.size(), work_of(formula), 32);
     auto whole = Reading(formula, *conditions).run();
     if (!whole) return graphs;
+    std::size_t const work = enough * formula.nodes.size();
     formula.drop_tests();
-    conditions->keep(std::span(&*whole, 1));
-    Deciding deciding(*conditions, true);
-    if (!deciding.run(*whole)) return graphs;
-    conditions.reset();
-    graphs.push_back(deciding.finish());
-    simplify(graphs[0]);
+    for (bool const deep : {true, false}) {
+        conditions->keep(std::span(&*whole, 1));
+        conditions->allow(work);
+        Deciding deciding(*conditions, deep);
+        if (!deciding.run(*whole)) continue;
+        conditions.reset();
+        graphs.push_back(deciding.finish());
+        simplify(graphs[0]);
+        break;
+    }
     return graphs;
 }
 
@@ -474,18 +480,21 @@ List<Graph> decide(Formula& formula, std::size_t most) {
     List<Graph> graphs;
     Conditions conditions(formula.nodes.size(), work_of(formula), 32);
     auto whole = Reading(formula, conditions).run();
-    auto deep = whole ? decided(conditions, *whole, true) : std::nullopt;
-    if (!deep) return graphs;
+    if (!whole) return graphs;
     graphs.reserve(most);
-    bool const last = most == 1 || deep->nodes.size() > enough || reads_each_key_once(*deep);
-    graphs.push_back(last ? std::move(*deep) : *deep);
-    simplify(graphs[0]);
-    if (last || reads_each_key_once(graphs[0])) return graphs;
+    auto deep = decided(conditions, *whole, true);
+    if (deep) {
+        bool const last = most == 1 || deep->nodes.size() > enough || reads_each_key_once(*deep);
+        graphs.push_back(last ? std::move(*deep) : *deep);
+        simplify(graphs[0]);
+        if (last || reads_each_key_once(graphs[0])) return graphs;
+    }
 
     conditions.keep(std::span(&*whole, 1));
+    conditions.allow(work_of(formula));
     auto closer = decided(conditions, *whole, false);
     if (!closer) return graphs;
-    if (!same(*closer, *deep)) {
+    if (!deep || !same(*closer, *deep)) {
         simplify(*closer);
         graphs.push_back(std::move(*closer));
     }

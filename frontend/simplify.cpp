@@ -216,7 +216,7 @@ void Simplifying::thread_node(std::uint32_t index) {
 }
 
 void Simplifying::thread() {
-    if (graph_.pieces.size() > 20'000 || reads_each_key_once(graph_)) return;
+    if (graph_.pieces.size() > 5'000 || reads_each_key_once(graph_)) return;
     facts_.assign(graph_.nodes.size(), {});
     if (!Graph::is_end(graph_.root)) facts_[graph_.root].reached = true;
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i)
