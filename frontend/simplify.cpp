@@ -2,6 +2,7 @@
 // so that edges can lead past tests that are decided.  Then from the ends on: tests that change
 // nothing, and nodes that are equal.
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -46,6 +47,31 @@ Intervals union_of(Intervals a, Intervals const& b) {
     return a;
 }
 
+// How many bits of a whole field stand behind a part of it; nothing where it is no part.
+std::optional<unsigned> bits_behind(Key const& part, Key const& whole) {
+    if (!part.is_field() || !whole.is_field() || whole.mask != all_ones) return std::nullopt;
+    Field const &in = part.field, &of = whole.field;
+    if (in == of) return 0;
+    Offset at = of.at;
+    at.value = in.at.value;
+    if (in.base != of.base || in.header != of.header || in.at != at) return std::nullopt;
+    std::uint32_t const before = in.at.value - of.at.value;
+    if (before >= of.size || before + in.size > of.size) return std::nullopt;
+    return 8 * (of.size - before - in.size);
+}
+
+// No field is read twice, nor a part of it.
+bool reads_all_once(Graph const& graph) {
+    constexpr std::size_t few = 32;
+    if (!reads_each_key_once(graph)) return false;
+    List<Key> const& keys = graph.keys;
+    if (keys.size() > few) return true;
+    for (std::size_t i = 0; i < keys.size(); ++i)
+        for (std::size_t j = 0; j < keys.size(); ++j)
+            if (i != j && bits_behind(keys[i], keys[j])) return false;
+    return true;
+}
+
 class Simplifying {
   public:
     explicit Simplifying(Graph& graph) : graph_(graph) {}
@@ -66,6 +92,7 @@ class Simplifying {
     void thread_node(std::uint32_t index);
     void look_ahead(std::uint32_t index);
     Target resolved(Target target, std::uint32_t key, Intervals const& values, Facts const& facts);
+    Intervals derived(std::uint32_t key, std::uint32_t other, Intervals const& values) const;
     Intervals known(std::uint32_t key, Facts const& facts) const;
     Target where(Graph::Node const& node, Intervals const& values);
     void learn(Target target, Facts const& before, std::uint32_t key, Intervals const& values);
@@ -82,25 +109,30 @@ class Simplifying {
 
 // ------------------------------------------------------------------------------- from the root on
 
+// What is known of a key when another one has these values: nothing where that is not one value
+// for each range.
+Intervals Simplifying::derived(std::uint32_t key, std::uint32_t other,
+                               Intervals const& values) const {
+    if (key == other) return values;
+    Key const& part = graph_.keys[key];
+    auto const behind = bits_behind(part, graph_.keys[other]);
+    if (!behind) return {};
+    std::uint32_t const mask =
+        part.mask & (part.field.size == 0 ? all_ones : all_ones >> (32 - 8 * part.field.size));
+    Intervals bits;
+    for (Interval const& range : values) {
+        std::uint32_t const value = range.low >> *behind;
+        if (value != range.high >> *behind) return {};
+        bits = union_of(std::move(bits), Intervals{{value & mask, value & mask}});
+    }
+    return bits;
+}
+
 Intervals Simplifying::known(std::uint32_t key, Facts const& facts) const {
     for (Fact const& fact : facts.list)
         if (fact.key == key) return fact.values;
-    // Bits of a field whose value is known.
-    Key const& wanted = graph_.keys[key];
-    if (wanted.mask == all_ones || wanted.relation != Key::no_relation) return {};
-    for (Fact const& fact : facts.list) {
-        Key const& other = graph_.keys[fact.key];
-        if (other.field != wanted.field || other.mask != all_ones ||
-            other.relation != Key::no_relation)
-            continue;
-        Intervals values;
-        for (Interval const& range : fact.values) {
-            if (range.low != range.high) return {};
-            std::uint32_t const masked = range.low & wanted.mask;
-            values = union_of(std::move(values), Intervals{{masked, masked}});
-        }
-        return values;
-    }
+    for (Fact const& fact : facts.list)
+        if (auto values = derived(key, fact.key, fact.values); !values.empty()) return values;
     return {};
 }
 
@@ -124,7 +156,8 @@ Target Simplifying::resolved(Target target, std::uint32_t key, Intervals const& 
                              Facts const& facts) {
     while (!Graph::is_end(target)) {
         Graph::Node const& node = graph_.nodes[target];
-        auto const set = node.key == key ? values : known(node.key, facts);
+        auto set = derived(node.key, key, values);
+        if (set.empty()) set = known(node.key, facts);
         Target const next = set.empty() ? target : where(node, set);
         if (next == target) return target;
         target = next;
@@ -216,7 +249,7 @@ void Simplifying::thread_node(std::uint32_t index) {
 }
 
 void Simplifying::thread() {
-    if (graph_.pieces.size() > 5'000 || reads_each_key_once(graph_)) return;
+    if (graph_.pieces.size() > 5'000 || reads_all_once(graph_)) return;
     facts_.assign(graph_.nodes.size(), {});
     if (!Graph::is_end(graph_.root)) facts_[graph_.root].reached = true;
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i)
@@ -338,7 +371,7 @@ void simplify(Graph& graph) {
     bool const decided =
         std::any_of(graph.nodes.begin(), graph.nodes.end(),
                     [](Graph::Node const& node) { return node.end - node.begin == 1; });
-    if (!decided && reads_each_key_once(graph)) return;
+    if (!decided && reads_all_once(graph)) return;
     for (int i = 0; i < rounds; ++i)
         if (!Simplifying(graph).run()) return;
 }
