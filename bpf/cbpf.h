@@ -103,13 +103,14 @@ Ancillary const* find_ancillary(std::uint32_t k);
 inline constexpr std::uint32_t network_base = 0xfff00000;
 inline constexpr std::uint32_t link_base = 0xffe00000;
 
-// Where a jump or branch may go, as absolute indices; meaningless for other kinds.  pc < program
-// size.
+// Where control may go on, as absolute indices: to the next instruction, where that neither jumps
+// nor branches.  A return has nothing behind it.
 struct Targets {
     std::size_t taken, fallen;
 };
 constexpr Targets targets(Insn const& insn, std::size_t pc, Kind kind) {
     if (kind == Kind::jump) return {pc + 1 + insn.k, pc + 1 + insn.k};
+    if (kind != Kind::branch) return {pc + 1, pc + 1};
     return {pc + 1 + insn.jt, pc + 1 + insn.jf};
 }
 

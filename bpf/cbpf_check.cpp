@@ -91,8 +91,7 @@ std::size_t longest_path(std::span<Insn const> insns) {
     for (std::size_t pc = insns.size(); pc-- > 0;) {
         Kind const kind = find(insns[pc].code)->kind;
         if (kind == Kind::ret) continue;
-        bool const jumps = kind == Kind::jump || kind == Kind::branch;
-        Targets const to = jumps ? targets(insns[pc], pc, kind) : Targets{pc + 1, pc + 1};
+        Targets const to = targets(insns[pc], pc, kind);
         bool const forward =
             std::min(to.taken, to.fallen) > pc && std::max(to.taken, to.fallen) < insns.size();
         if (forward) longest[pc] += std::max(longest[to.taken], longest[to.fallen]);

@@ -180,9 +180,7 @@ std::optional<std::size_t> Plan::find_first_read() const {
         if (uses_pointers(pc)) return std::nullopt;
         Kind const kind = kind_of(insns[pc]);
         if (kind == Kind::ret) continue;
-        bool const jumps = kind == Kind::jump || kind == Kind::branch;
-        auto const [taken, fallen] =
-            jumps ? cbpf::targets(insns[pc], pc, kind) : cbpf::Targets{pc + 1, pc + 1};
+        auto const [taken, fallen] = cbpf::targets(insns[pc], pc, kind);
         without[taken] = without[fallen] = true;
     }
     return first;
@@ -227,7 +225,7 @@ bool Plan::wants_data(bool has_start) const {
 
 // ---- Where control goes
 
-Plan::Label Plan::target(std::size_t pc, bool slow) const {
+std::size_t Plan::landing(std::size_t pc, bool slow) const {
     while (facts[pc].needed != Facts::never)
         if (kind_of(insns[pc]) == Kind::jump)
             pc = cbpf::targets(insns[pc], pc, Kind::jump).taken;
@@ -235,6 +233,11 @@ Plan::Label Plan::target(std::size_t pc, bool slow) const {
             pc = cbpf::targets(insns[pc + 1], pc + 1, Kind::branch).taken;
         else
             break;
+    return pc;
+}
+
+Plan::Label Plan::target(std::size_t pc, bool slow) const {
+    pc = landing(pc, slow);
     if (facts[pc].needed == Facts::never) return reject(slow);
     bool const accepts = kind_of(insns[pc]) == Kind::ret && !returns_a(insns[pc]);
     return accepts && ends.accept ? *ends.accept : at(pc, slow);

@@ -62,6 +62,8 @@ class Plan {
     // Whether what the caller puts into r0 stays there until the first call.
     bool keeps_r0() const;
 
+    // Where control comes to by arriving at an instruction: past jumps.
+    std::size_t landing(std::size_t pc, bool slow) const;
     // Where control goes: to an instruction in one of the versions; to where it comes by arriving
     // there, past jumps, or at an end; to where no match is, and from a check that fails.
     Label at(std::size_t pc, bool slow) const { return labels_[2 * pc + (slow ? 1 : 0)]; }

@@ -48,9 +48,7 @@ class Emitter {
             Kind const kind = cbpf::find(at.code)->kind;
             if (kind == Kind::ret || (reads_packet_at_k(kind, at.k) && reader_.always_fails(at.k)))
                 continue;
-            bool const jumps = kind == Kind::jump || kind == Kind::branch;
-            auto const [taken, fallen] =
-                jumps ? cbpf::targets(at, pc, kind) : cbpf::Targets{pc + 1, pc + 1};
+            auto const [taken, fallen] = cbpf::targets(at, pc, kind);
             reachable_[taken] = reachable_[fallen] = true;
         }
     }

@@ -475,23 +475,4 @@ Diagnostic describe(KernelRefusal const& refusal, cbpf::Program const& program) 
     return {.message = where + refusal.rule, .span = span, .notes = {}};
 }
 
-Result<std::vector<ebpf::Insn>> bind(KernelProgram const& program, Layout const& layout) {
-    std::vector<ebpf::Insn> insns = program.insns;
-    for (std::size_t i = 0; i < insns.size(); ++i) {
-        if (program.symbols[i] == Symbol::none) continue;
-        SymbolRow const& symbol = row(program.symbols[i]);
-        std::optional<std::int32_t> const value = layout[symbol.symbol];
-        if (!value)
-            return fail({.message = "this kernel has no '" + std::string(symbol.name) + "'",
-                         .span = {},
-                         .notes = {},
-                         .fault = Fault::system});
-        if (symbol.kind == SymbolKind::function)
-            insns[i].imm = *value;
-        else
-            insns[i].off = static_cast<std::int16_t>(*value);
-    }
-    return insns;
-}
-
 }  // namespace tamis::translator

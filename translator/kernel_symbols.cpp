@@ -1,4 +1,4 @@
-// The kernel form's symbols, and its text with their names.
+// The kernel form's symbols: their numbers, and its text with their names.
 #include <iterator>
 
 #include <fmt/core.h>
@@ -50,6 +50,25 @@ static_assert(in_order(), "row(symbol) is an index");
 std::span<SymbolRow const> symbols() { return table; }
 
 SymbolRow const& row(Symbol symbol) { return table[static_cast<std::size_t>(symbol)]; }
+
+Result<std::vector<ebpf::Insn>> bind(KernelProgram const& program, Layout const& layout) {
+    std::vector<ebpf::Insn> insns = program.insns;
+    for (std::size_t i = 0; i < insns.size(); ++i) {
+        if (program.symbols[i] == Symbol::none) continue;
+        SymbolRow const& symbol = row(program.symbols[i]);
+        std::optional<std::int32_t> const value = layout[symbol.symbol];
+        if (!value)
+            return fail({.message = "this kernel has no '" + std::string(symbol.name) + "'",
+                         .span = {},
+                         .notes = {},
+                         .fault = Fault::system});
+        if (symbol.kind == SymbolKind::function)
+            insns[i].imm = *value;
+        else
+            insns[i].off = static_cast<std::int16_t>(*value);
+    }
+    return insns;
+}
 
 std::string disassemble(KernelProgram const& program, std::size_t index) {
     ebpf::Insn const& insn = program.insns[index];

@@ -10,20 +10,17 @@
 #include "translator/layout.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 namespace tamis::translator {
 namespace {
 
-using cbpf::Kind;
-
 class Layouter {
   public:
-    Layouter(Plan const& plan, bool slow) : plan_(plan), slow_(slow) {
+    Layouter(Plan const& plan, bool slow) : plan_(plan), slow_(slow), index_(plan.size(), none) {
         for (std::size_t pc = 0; pc < plan.size(); ++pc) {
             if (!plan.emitted(pc, slow)) continue;
-            index_[plan.at(pc, slow)] = order_.size();
+            index_[pc] = order_.size();
             order_.push_back(pc);
         }
     }
@@ -38,6 +35,8 @@ class Layouter {
     }
 
   private:
+    static constexpr std::size_t none = ~std::size_t{0};
+
     void append(std::vector<std::size_t>& part, std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end;) {
             part.push_back(order_[i]);
@@ -50,26 +49,19 @@ class Layouter {
     // What stands best behind an instruction, before that end: the nearest one that it leads to, or
     // nothing.
     std::size_t follower(std::size_t i, std::size_t end) const {
-        std::size_t nearest = end;
-        for (Plan::Label const to : ways(order_[i])) {
-            auto const found = index_.find(to);
-            if (found != index_.end()) nearest = std::min(nearest, found->second);
-        }
-        return nearest;
+        cbpf::Insn const& insn = plan_.insns[order_[i]];
+        cbpf::Kind const kind = cbpf::find(insn.code)->kind;
+        if (kind == cbpf::Kind::ret) return end;
+        auto const [taken, fallen] = cbpf::targets(insn, order_[i], kind);
+        return std::min({end, index(taken), index(fallen)});
     }
 
-    std::vector<Plan::Label> ways(std::size_t pc) const {
-        Kind const kind = cbpf::find(plan_.insns[pc].code)->kind;
-        if (kind == Kind::ret) return {};
-        if (kind != Kind::branch) return {plan_.target(pc + 1, slow_)};
-        auto const [taken, fallen] = cbpf::targets(plan_.insns[pc], pc, kind);
-        return {plan_.target(taken, slow_), plan_.target(fallen, slow_)};
-    }
+    std::size_t index(std::size_t pc) const { return index_[plan_.landing(pc, slow_)]; }
 
     Plan const& plan_;
     bool slow_;
     std::vector<std::size_t> order_;
-    std::map<Plan::Label, std::size_t> index_;
+    std::vector<std::size_t> index_;  // in the order, by instruction
     std::vector<std::pair<std::size_t, std::size_t>> aside_;
 };
 

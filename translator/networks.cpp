@@ -30,9 +30,7 @@ class Networks {
         bool const metadata = op.kind == Kind::load_abs && cbpf::find_ancillary(insns_[pc].k);
         bool behind = false;
         if (op.kind != Kind::ret) {
-            bool const jumps = op.kind == Kind::jump || op.kind == Kind::branch;
-            auto const [taken, fallen] =
-                jumps ? cbpf::targets(insns_[pc], pc, op.kind) : cbpf::Targets{pc + 1, pc + 1};
+            auto const [taken, fallen] = cbpf::targets(insns_[pc], pc, op.kind);
             behind = a_is_read_[taken] || a_is_read_[fallen];
             ++ways_[taken];
             if (fallen != taken) ++ways_[fallen];

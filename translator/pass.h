@@ -37,7 +37,6 @@ class Pass {
         Kind const kind = kind_of(insn);
         if (kind == Kind::ret || (is_constant_load(insn) && always_fails(hook_, shape_, insn)))
             return;
-        if (kind != Kind::jump && kind != Kind::branch) return visit(pc + 1);
         auto const [taken, fallen] = cbpf::targets(insn, pc, kind);
         visit(taken);
         if (fallen != taken) visit(fallen);

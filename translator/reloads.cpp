@@ -35,9 +35,7 @@ void drop_reloads(cbpf::Program& program) {
         cbpf::Op const& op = *cbpf::find(insns[pc].code);
         if (op.kind == Kind::ret) continue;
         auto const cell = cell_behind(insns[pc], before[pc]);
-        bool const jumps = op.kind == Kind::jump || op.kind == Kind::branch;
-        auto const [taken, fallen] =
-            jumps ? cbpf::targets(insns[pc], pc, op.kind) : cbpf::Targets{pc + 1, pc + 1};
+        auto const [taken, fallen] = cbpf::targets(insns[pc], pc, op.kind);
         arrive(taken, cell);
         arrive(fallen, cell);
         bool const again =
