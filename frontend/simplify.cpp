@@ -78,10 +78,9 @@ class Simplifying {
 
     // False when nothing has changed.
     bool run() {
-        std::size_t const nodes = graph_.nodes.size();
         thread();
         merge();
-        return threaded_ || graph_.nodes.size() < nodes;
+        return changed_;
     }
 
   private:
@@ -101,7 +100,7 @@ class Simplifying {
     void rebuild(List<Target> const& places);
 
     Graph& graph_;
-    bool threaded_ = false;
+    bool changed_ = false;
     List<Facts> facts_;
     List<std::uint32_t> needs_;  // packets that are shorter are not accepted from here on
     List<std::uint16_t> reads_;  // variables that are read from here on
@@ -219,7 +218,7 @@ void Simplifying::look_ahead(std::uint32_t index) {
     decided.shrink(kept);
     Key const& key = graph_.keys[node.key];
     if (search_length(key, decided) > search_length(key, own)) return;
-    threaded_ = true;
+    changed_ = true;
     node.begin = u32(graph_.pieces.size());
     graph_.pieces.insert(graph_.pieces.end(), decided.begin(), decided.end());
     node.end = u32(graph_.pieces.size());
@@ -235,9 +234,10 @@ void Simplifying::thread_node(std::uint32_t index) {
     };
     List<Edge> edges;
     for (Piece& piece : pieces_of(node)) {
+        if (Graph::is_end(piece.target)) continue;
         Intervals const values{{piece.low, piece.high}};
         Target const target = resolved(piece.target, node.key, values, facts);
-        threaded_ = threaded_ || target != piece.target;
+        changed_ = changed_ || target != piece.target;
         piece.target = target;
         if (Graph::is_end(piece.target)) continue;
         auto edge = std::find_if(edges.begin(), edges.end(),
@@ -305,6 +305,7 @@ void Simplifying::merge() {
         places[i] = i;
         if (end - node.begin == 1 && changes_nothing(node, graph_.pieces[node.begin].target)) {
             places[i] = graph_.pieces[node.begin].target;
+            changed_ = true;
             continue;
         }
         std::size_t at = (hash ^ hash >> 15) & (size - 1);
@@ -314,10 +315,12 @@ void Simplifying::merge() {
             if (node.key != other.key || !std::equal(a.begin(), a.end(), b.begin(), b.end()))
                 continue;
             places[i] = table[at];
+            changed_ = true;
             break;
         }
         if (places[i] == i) table[at] = i;
     }
+    if (!changed_) return;
     graph_.root = place(graph_.root);
     rebuild(places);
 }
