@@ -213,7 +213,7 @@ std::optional<Ref> Reading::assignment(std::uint32_t index, bool negated, Span s
 std::optional<Ref> Reading::run() {
     auto const& nodes = formula_.nodes;
     // Whether an odd number of negations stands above: from the end, parents come before operands.
-    List<bool> negated(nodes.size());
+    List<std::uint8_t> negated(nodes.size());
     for (std::size_t i = nodes.size(); i-- > 0;) {
         bool const inner = negated[i] != (nodes[i].kind == Kind::negation);
         for (std::size_t child = i; child > i + 1 - nodes[i].size();) {
@@ -233,10 +233,11 @@ std::optional<Ref> Reading::run() {
         bool const all = (nodes[i].kind == Kind::conjunction) != negated[i];
         return all ? Conditions::Kind::all : Conditions::Kind::any;
     };
-    List<bool> below_root(nodes.size());
+    List<std::uint8_t> below_root(nodes.size());
     for (std::size_t child = root; joins && child > 0; child -= nodes[child - 1].size())
         below_root[child - 1] = true;
     List<Ref> stack;
+    stack.reserve(16);
     for (std::size_t i = 0; i < nodes.size(); ++i) {
         Formula::Node const& node = nodes[i];
         std::optional<Ref> ref;
