@@ -49,7 +49,7 @@ bool Search::is_never_true(std::initializer_list<std::size_t> parts) {
                                static_cast<std::ptrdiff_t>(part + 1 - formula_.nodes[part].size()),
                            formula_.nodes.begin() + static_cast<std::ptrdiff_t>(part + 1));
     part_.all(0);
-    auto const graphs = decide(part_, 1);
+    auto const graphs = decide(part_, false);
     return !graphs.empty() && graphs[0].root == Graph::reject;
 }
 

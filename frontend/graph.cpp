@@ -475,38 +475,37 @@ List<Graph> decide_long(Formula& formula) {
 
 // The graph in which later tests of a field are decided where it is read has the shortest paths;
 // but what follows may come several times in it.  The others are closer to the text.
-List<Graph> decide(Formula& formula, std::size_t most) {
+List<Graph> decide(Formula& formula, bool several) {
     constexpr std::size_t enough = 2000, many = 10'000;
     if (formula.nodes.size() > many) return decide_long(formula);
     List<Graph> graphs;
+    graphs.reserve(3);
     Conditions conditions(formula.nodes.size(), work_of(formula), 32);
     auto whole = Reading(formula, conditions).run();
     if (!whole) return graphs;
-    graphs.reserve(most);
     auto deep = decided(conditions, *whole, true);
     if (deep) {
-        bool const last = most == 1 || deep->nodes.size() > enough || reads_each_key_once(*deep);
+        bool const last = !several || deep->nodes.size() > enough || reads_each_key_once(*deep);
         graphs.push_back(last ? std::move(*deep) : *deep);
         simplify(graphs[0]);
         if (last || reads_each_key_once(graphs[0])) return graphs;
     }
 
+    auto const add = [&](Graph graph) {
+        simplify(graph);
+        graphs.push_back(std::move(graph));
+    };
     conditions.keep(std::span(&*whole, 1));
     conditions.allow(work_of(formula));
     auto closer = decided(conditions, *whole, false);
     if (!closer) return graphs;
-    if (!deep || !same(*closer, *deep)) {
-        simplify(*closer);
-        graphs.push_back(std::move(*closer));
-    }
-    if (graphs.size() == most) return graphs;
+    if (!deep || !same(*closer, *deep)) add(std::move(*closer));
+    if (!several) return graphs;
 
     Conditions apart(formula.nodes.size(), work_of(formula), 0);
     auto const as_written = Reading(formula, apart).run();
     auto closest = as_written ? decided(apart, *as_written, false) : std::nullopt;
-    if (!closest) return graphs;
-    simplify(*closest);
-    graphs.push_back(std::move(*closest));
+    if (closest) add(std::move(*closest));
     return graphs;
 }
 

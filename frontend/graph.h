@@ -35,14 +35,14 @@ struct Graph {
     Target root = reject;
 };
 
-// Graphs of the formula, at most so many, to choose from.  They accept no packet on which the
+// Graphs of the formula to choose from, or one of them.  They accept no packet on which the
 // formula is not true in three-valued logic, where tests of bytes behind the packet's end are
 // unknown; and all that the formula, evaluated from left to right, accepts.  None when the formula
 // is one that graphs are not made of (it reads what changes by itself), or when there are too many
 // cases: the time is bounded by a multiple of n log n.  Variables have versions, see
 // with_versions().  The tests of a long formula are dropped as soon as they are read: they take as
 // much memory as the graph.
-List<Graph> decide(Formula& formula, std::size_t most = 3);
+List<Graph> decide(Formula& formula, bool several = true);
 
 // Whether there is nothing to find for simplify() in it that is not known already.
 bool reads_each_key_once(Graph const& graph);
