@@ -204,7 +204,7 @@ std::optional<Ref> Reading::assignment(std::uint32_t index, bool negated, Span s
     key.divides = true;
     key.writes = static_cast<std::uint16_t>(1U << assignment.variable);
     for (std::uint32_t i = assignment.begin; i < assignment.end; ++i)
-        key.reads |= key_of(formula_.steps[i].field, all_ones).reads;
+        key.reads |= variables_read(formula_.steps[i].field);
     Ref const done = conditions_.test(conditions_.key(key), std::array{Interval{0, 0}}, span);
     return negated ? conditions_.join(Conditions::Kind::all, std::array{done, Conditions::never})
                    : done;

@@ -32,6 +32,8 @@ struct Key {
     bool is_field() const { return role == Role::test && relation == no_relation; }
     bool operator==(Key const&) const = default;
 };
+// The variables that say where a field is, a bit for each.
+std::uint16_t variables_read(Field const& field);
 // Bits of a field, all of them unless it is masked.
 Key key_of(Field const& field, std::uint32_t mask);
 

@@ -535,7 +535,10 @@ class Machine {
     u64 dynptr_from_skb(u64 skb, u64 flags, u64 to) {
         if (skb != address(region::skb)) return fault("r1 is not the socket buffer");
         std::span<std::uint8_t> const out = bytes_to_write(to, dynptr_bytes);
-        if (!out.empty()) store_le(out, dynptr_mark);
+        if (!out.empty()) {
+            store_le(out.first(8), dynptr_mark);
+            store_le(out.subspan(8), 0);
+        }
         return flags == 0 ? 0 : failed(einval);
     }
 

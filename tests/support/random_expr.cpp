@@ -1,6 +1,7 @@
 // One row per production of the grammar: its name, what must be there for it to make sense, and how
 // it is drawn.  A drawing is one walk from left to right, as the language's own: headers around the
-// packet move what comes after them.
+// packet move what comes after them.  No two draws are in one call or sum: compilers take those in
+// different orders, and a seed means the same filters for all of them.
 #include "tests/support/random_expr.h"
 
 #include <algorithm>
@@ -709,7 +710,8 @@ Term Drawer::host6() {
 Term Drawer::net6() {
     // 1.10.3 reads more of an address than a short prefix asks for.
     auto const net = [&] { return one_in(12) ? pick(nets6) : nets6[below(5)]; };
-    return {ids(one_in(2) ? "" : "ip6 ", pick(dirs), "net ", net), ip6_kinds};
+    std::string const dir = pick(dirs);
+    return {ids(one_in(2) ? "" : "ip6 ", dir, "net ", net), ip6_kinds};
 }
 
 // What has ports.
@@ -798,7 +800,8 @@ Term Drawer::byte() {
     static constexpr char const* ops[] = {"=", "=", "<", ">", "&", "|"};
     std::string const op = pick(ops);
     auto const value = static_cast<std::uint32_t>(op == "|" && !one_in(8) ? 0 : 1 + below(254));
-    return {fmt::format("byte {} {} {}", below(40), op, number(value))};
+    std::string const compared = number(value);
+    return {fmt::format("byte {} {} {}", below(40), op, compared)};
 }
 
 Term Drawer::llc() {
@@ -854,7 +857,8 @@ Term Drawer::pppoes() {
 // Words of memory are taken for where a tunnel's packet begins.  1.10.3 does not know VXLAN.
 Term Drawer::tunnel() {
     if (++tunnels_ > 2) return word();
-    Term term{(one_in(40) ? "vxlan" : "geneve") + argument(0xffffff), over(t_udp)};
+    std::string const id = argument(0xffffff);
+    Term term{(one_in(40) ? "vxlan" : "geneve") + id, over(t_udp)};
     inside((ethernet | has_llc) & ~std::uint32_t{has_protochain});
     return term;
 }
@@ -972,8 +976,10 @@ Term Drawer::relation() {
     bool const reads = left.text.find('[') != left.text.npos;
     if (one_in(8) && reads && other.text.find('[') != other.text.npos) right = other.text;
     Kinds const kinds = std::exchange(allowed_, before);
-    if (one_in(10))
-        return {number(left.values[0]) + (one_in(2) ? " = " : " != ") + left.text, kinds};
+    if (one_in(10)) {
+        std::string const equal = one_in(2) ? " = " : " != ";
+        return {number(left.values[0]) + equal + left.text, kinds};
+    }
     return {left.text + blank + op + blank + right, kinds};
 }
 
