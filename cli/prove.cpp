@@ -386,6 +386,7 @@ class Prover {
              std::function<Proof(verify::ProveOptions const&)> const& prove) {
         verify::ProveOptions options;
         options.timeout = std::chrono::milliseconds(static_cast<long>(args_.timeout * 1000));
+        options.shared = &shared_;
         std::string script;
         if (!args_.smt2.empty()) options.smt2 = &script;
         auto const begin = Clock::now();
@@ -450,6 +451,7 @@ class Prover {
     std::map<std::pair<int, frontend::Tags>, Input>
         inputs_;  // of translations, by link type and tags
     Exit worst_ = Exit::success;
+    verify::Shared shared_;
     std::string scripts_;
     std::vector<verify::ConcretePacket> found_;
 };

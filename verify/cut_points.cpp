@@ -384,11 +384,16 @@ class CutProof {
             else if (!t.is(t.eq(term, value.term), 0))
                 open.emplace_back(held, term);
         }
-        // A constant may be a cell's by chance of the way; what else is the same term is enough.
+        // A constant may be a cell's by chance of the way; of what else is the same term, the code
+        // may take it for A or X only.
         auto const is_more = [](Held const& held) { return held.what != Held::What::constant; };
-        if (std::any_of(out.begin(), out.end(), is_more)) return out;
+        bool const enough = std::any_of(out.begin(), out.end(), is_more);
+        auto const is_register = [](Held const& held) {
+            return held.what == Held::What::cell && held.number < 2;
+        };
         for (auto const& [held, term] : open)
-            if (always(s, guard, t.eq(term, value.term))) out.insert(held);
+            if ((!enough || is_register(held)) && always(s, guard, t.eq(term, value.term)))
+                out.insert(held);
         return out;
     }
 

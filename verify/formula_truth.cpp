@@ -17,82 +17,115 @@ using Kind = Formula::Kind;
 struct Number {
     Term value;  // 32 bits
     Term known;
+    bool operator==(Number const&) const = default;
 };
 
 class Evaluator {
   public:
     Evaluator(Formula const& formula, Terms& terms, PacketModel& packet)
-        : f_(formula),
-          t_(terms),
-          packet_(packet),
-          divided_(terms.truth(false)),
-          variables_(formula.variables, {terms.constant(0, 32), terms.truth(true)}) {}
+        : f_(formula), t_(terms), packet_(packet), divided_(terms.truth(false)) {}
 
     Truth run() {
         assert(!f_.nodes.empty());
+        Numbers const zeros(f_.variables, {t_.constant(0, 32), t_.truth(true)});
         // Down to the leaves and up again with a stack of our own: chains of operators may be deep.
-        enter(static_cast<std::uint32_t>(f_.nodes.size() - 1), t_.truth(true));
-        Truth result{};
-        while (!open_.empty()) {
+        enter(static_cast<std::uint32_t>(f_.nodes.size() - 1), {t_.truth(true), zeros});
+        for (;;) {
             Open& node = open_.back();
             if (node.next < node.children.size()) {
-                node.before = variables_;
-                enter(node.children[node.next++], evaluated(node));
+                std::uint32_t const child = node.children[node.next++];
+                node.before = join(goes_on(node), node.so_far.unknown);
+                enter(child, node.before);
                 continue;
             }
-            result = node.result;
+            Outcome const result = std::move(node.so_far);
             open_.pop_back();
-            if (!open_.empty()) take(open_.back(), result);
+            if (open_.empty()) return {result.yes.guard, result.no.guard, divided_};
+            take(open_.back(), result);
         }
-        result.divided_by_zero = divided_;
-        return result;
     }
 
   private:
-    using Variables = std::vector<Number>;
+    using Numbers = std::vector<Number>;
+
+    // What the variables are, where the guard is true.
+    struct Way {
+        Term guard;
+        Numbers variables;
+    };
+    struct Outcome {
+        Way yes, no, unknown;
+    };
 
     // An operator, some of whose operands are known.
     struct Open {
         Kind kind{};
         std::vector<std::uint32_t> children{};  // in the order of the text
         std::size_t next = 0;
-        Term reached{};      // the operator is evaluated
-        Truth result{};      // so far
-        Variables before{};  // before the operand that is looked at
+        Outcome so_far{};
+        Way before{};  // before the operand that is looked at
     };
 
-    Truth both(Term yes) { return {yes, t_.not_(yes), t_.truth(false)}; }
-
-    // The next operand is looked at unless those before it have decided.
-    Term evaluated(Open const& node) {
-        if (node.kind == Kind::conjunction) return t_.and_(node.reached, t_.not_(node.result.no));
-        if (node.kind == Kind::disjunction) return t_.and_(node.reached, t_.not_(node.result.yes));
-        return node.reached;
+    // Where two ways meet: what a variable is on one of them if it is known there.
+    Way join(Way const& a, Way const& b) {
+        if (t_.is(b.guard, 0)) return a;
+        if (t_.is(a.guard, 0)) return b;
+        Way out{t_.or_(a.guard, b.guard), a.variables};
+        for (std::size_t i = 0; i < out.variables.size(); ++i) {
+            Number const &x = a.variables[i], &y = b.variables[i];
+            out.variables[i] = {
+                t_.join(t_.and_(a.guard, x.known), x.value, t_.and_(b.guard, y.known), y.value),
+                t_.join(a.guard, x.known, b.guard, y.known)};
+        }
+        return out;
     }
 
-    void enter(std::uint32_t index, Term reached) {
+    Way where(Term condition, Way const& way) {
+        return {t_.and_(way.guard, condition), way.variables};
+    }
+
+    // The way on which the next operand decides, and the one on which it does not matter any more.
+    static Way& goes_on(Open& node) {
+        return node.kind == Kind::disjunction ? node.so_far.no : node.so_far.yes;
+    }
+    static Way& is_decided(Open& node) {
+        return node.kind == Kind::disjunction ? node.so_far.yes : node.so_far.no;
+    }
+
+    Outcome either(Term known, Term holds, Way const& way) {
+        return {where(t_.and_(known, holds), way), where(t_.and_(known, t_.not_(holds)), way),
+                where(t_.not_(known), way)};
+    }
+    Outcome always(bool value, Way const& way) {
+        return either(t_.truth(true), t_.truth(value), way);
+    }
+
+    void enter(std::uint32_t index, Way way) {
         Formula::Node const& node = f_.nodes[index];
-        Open open{.kind = node.kind, .reached = reached};
+        variables_ = std::move(way.variables);
+        reached_ = way.guard;
+        way.variables = variables_;
+        Open open{.kind = node.kind};
         switch (node.kind) {
             case Kind::test:
-                open.result = test(f_.tests[node.index]);
+                open.so_far = test(f_.tests[node.index], way);
                 break;
             case Kind::relation:
-                open.result = relation(f_.relations[node.index], reached);
+                open.so_far = relation(f_.relations[node.index], way);
                 break;
             case Kind::assignment: {
                 frontend::Assignment const& a = f_.assignments[node.index];
-                variables_[a.variable] = number(a.begin, a.end, reached);
-                open.result = both(t_.truth(true));
+                way.variables[a.variable] = number(a.begin, a.end);
+                open.so_far = always(true, way);
                 break;
             }
             case Kind::constant:
-                open.result = both(t_.truth(node.index != 0));
+                open.so_far = always(node.index != 0, way);
                 break;
             case Kind::negation:
             case Kind::conjunction:
             case Kind::disjunction:
-                open.result = both(t_.truth(node.kind == Kind::conjunction));
+                open.so_far = always(node.kind != Kind::disjunction, way);
                 for (std::uint32_t child = index; child > index + 1 - node.size();) {
                     open.children.push_back(--child);
                     child -= f_.nodes[child].size() - 1;
@@ -103,57 +136,46 @@ class Evaluator {
         open_.push_back(std::move(open));
     }
 
-    void take(Open& node, Truth const& operand) {
-        Truth& all = node.result;
-        switch (node.kind) {
-            case Kind::conjunction:
-                join_variables(node, all.no, all.yes);
-                all.yes = t_.and_(all.yes, operand.yes);
-                all.no = t_.or_(all.no, operand.no);
-                break;
-            case Kind::disjunction:
-                join_variables(node, all.yes, all.no);
-                all.yes = t_.or_(all.yes, operand.yes);
-                all.no = t_.and_(all.no, operand.no);
-                break;
-            case Kind::negation:
-                all = {operand.no, operand.yes, all.divided_by_zero};
-                break;
-            case Kind::test:
-            case Kind::relation:
-            case Kind::assignment:
-            case Kind::constant:
-                break;  // have no operands
+    void take(Open& node, Outcome const& operand) {
+        if (node.kind == Kind::negation) {
+            node.so_far = {operand.no, operand.yes, operand.unknown};
+            return;
         }
+        bool const any = node.kind == Kind::disjunction;
+        Way const &decides = any ? operand.yes : operand.no,
+                  &leaves_open = any ? operand.no : operand.yes;
+        Term const was_known = goes_on(node).guard, was_unknown = node.so_far.unknown.guard;
+        auto const left_out = [&](Way const& way) {
+            return maybe_left_out(node.before, where(was_unknown, way));
+        };
+        is_decided(node) =
+            join(is_decided(node), join(where(was_known, decides), left_out(decides)));
+        node.so_far.unknown =
+            join(where(was_known, operand.unknown), left_out(join(operand.unknown, leaves_open)));
+        goes_on(node) = where(was_known, leaves_open);
     }
 
-    // Behind an operand that may have been left out: what it assigned counts where it was looked
-    // at, and where nobody knows whether it was, only what is the same either way is known.
-    void join_variables(Open const& node, Term left_out, Term looked_at) {
-        for (std::size_t i = 0; i < variables_.size(); ++i) {
-            Number const &old = node.before[i], &now = variables_[i];
-            Term const same = t_.and_(t_.and_(old.known, now.known), t_.eq(old.value, now.value));
-            variables_[i] = {t_.ite(left_out, old.value, now.value),
-                             t_.ite(left_out, old.known, t_.ite(looked_at, now.known, same))};
-        }
+    // Behind an operand that nobody knows whether it was looked at, since what stands before it is
+    // unknown: so is what it assigned.
+    Way maybe_left_out(Way const& before, Way way) {
+        for (std::size_t i = 0; i < way.variables.size(); ++i)
+            if (way.variables[i] != before.variables[i]) way.variables[i].known = t_.truth(false);
+        return way;
     }
 
     Term constant(std::uint32_t value) { return t_.constant(value, 32); }
 
-    Truth with(Term known, Term holds) {
-        return {t_.and_(known, holds), t_.and_(known, t_.not_(holds)), t_.truth(false)};
-    }
-
-    Truth test(frontend::Test const& test) {
+    Outcome test(frontend::Test const& test, Way const& way) {
         Number const field = load(test.field, std::nullopt);
-        return with(field.known, compare(test.cond, t_.and_(field.value, constant(test.mask)),
-                                         constant(test.value)));
+        Term const masked = t_.and_(field.value, constant(test.mask));
+        return either(field.known, compare(test.cond, masked, constant(test.value)), way);
     }
 
-    Truth relation(frontend::Relation const& r, Term reached) {
-        Number const left = number(r.begin, r.middle, reached);
-        Number const right = number(r.middle, r.end, reached);
-        return with(t_.and_(left.known, right.known), compare(r.cond, left.value, right.value));
+    Outcome relation(frontend::Relation const& r, Way const& way) {
+        Number const left = number(r.begin, r.middle);
+        Number const right = number(r.middle, r.end);
+        return either(t_.and_(left.known, right.known), compare(r.cond, left.value, right.value),
+                      way);
     }
 
     Term compare(cbpf::Cond cond, Term a, Term b) {
@@ -193,7 +215,7 @@ class Evaluator {
     }
 
     // steps[begin .. end)
-    Number number(std::uint32_t begin, std::uint32_t end, Term reached) {
+    Number number(std::uint32_t begin, std::uint32_t end) {
         std::vector<Number> stack;
         for (std::uint32_t i = begin; i < end; ++i) {
             Step const& step = f_.steps[i];
@@ -213,7 +235,7 @@ class Evaluator {
                 case Step::Kind::binary: {
                     Number const right = stack.back();
                     stack.pop_back();
-                    stack.back() = binary(step.op, stack.back(), right, reached);
+                    stack.back() = binary(step.op, stack.back(), right);
                     break;
                 }
             }
@@ -222,11 +244,11 @@ class Evaluator {
         return stack.back();
     }
 
-    Number binary(cbpf::Alu op, Number const& a, Number const& b, Term reached) {
+    Number binary(cbpf::Alu op, Number const& a, Number const& b) {
         Term const known = t_.and_(a.known, b.known);
         if (op == cbpf::Alu::div || op == cbpf::Alu::mod)
             divided_ =
-                t_.or_(divided_, t_.and_(t_.and_(reached, known), t_.eq(b.value, constant(0))));
+                t_.or_(divided_, t_.and_(t_.and_(reached_, known), t_.eq(b.value, constant(0))));
         return {compute(op, a.value, b.value), known};
     }
 
@@ -261,8 +283,10 @@ class Evaluator {
     Terms& t_;
     PacketModel& packet_;
     Term divided_;
-    Variables variables_;
-    std::vector<Open> open_;
+    // Where what is looked at begins.
+    Term reached_{};
+    Numbers variables_{};
+    std::vector<Open> open_{};
 };
 
 }  // namespace

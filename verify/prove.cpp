@@ -104,9 +104,9 @@ Proof prove(cbpf::Program const& classic, ebpf::Program const& extended, HookRow
     }
     q.limit(options.timeout);
     if (proof.outcome != Outcome::proved || !options.blocks) return proof;
-    std::vector<ConcretePacket> none;
+    Shared none;
     auto unreached = find_unreached(q, classic, extended, *one, *other,
-                                    options.packets ? *options.packets : none);
+                                    (options.shared ? *options.shared : none).packets);
     if (!unreached) return undecided(unreached.error().message);
     if (!unreached->dead.empty()) proof.outcome = Outcome::refuted;
     proof.dead = std::move(unreached->dead);

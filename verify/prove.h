@@ -17,6 +17,7 @@
 #include "frontend/formula.h"
 #include "runtime/cbpf_vm.h"
 #include "translator/translate.h"
+#include "verify/answered.h"
 #include "verify/packet_model.h"
 
 namespace tamis::verify {
@@ -56,12 +57,17 @@ struct Proof {
     bool by_cuts = false;   // in stretches, each a question of its own
 };
 
+// What several translations of one program share needs no solver again.
+struct Shared {
+    // They get to as much of the classic program as was found so far.
+    std::vector<ConcretePacket> packets;
+    Answered answered;
+};
+
 struct ProveOptions {
     std::chrono::milliseconds timeout{60'000};
     bool blocks = true;  // dead code breaks the proof of a translation
-    // Packets that get to as much of the classic program as was found so far.  What several
-    // translations of one program share needs no solver again.
-    std::vector<ConcretePacket>* packets = nullptr;
+    Shared* shared = nullptr;
     bool simplify = true;         // without: terms as the instructions say them
     std::string* smt2 = nullptr;  // gets the question as SMT-LIB 2: unsat means proved
 };

@@ -106,7 +106,9 @@ class Machine {
             there->guard = guard;
             return;
         }
-        auto const merge = [&](Term& old, Term fresh) { old = t_.ite(guard, fresh, old); };
+        auto const merge = [&](Term& old, Term fresh) {
+            old = t_.join(guard, fresh, there->guard, old);
+        };
         merge(there->a, s_.a);
         merge(there->x, s_.x);
         for (std::size_t i = 0; i < s_.memory.size(); ++i) merge(there->memory[i], s_.memory[i]);

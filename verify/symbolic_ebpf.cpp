@@ -181,22 +181,22 @@ void Machine::go_on(std::size_t to) {
 // `state` arrives, too, when `guard` is true.
 void Machine::merge(State& there, Term guard, State const& state) {
     for (std::size_t i = 0; i < there.regs.size(); ++i)
-        there.regs[i] = choose(guard, state.regs[i], there.regs[i]);
-    there.memory = choose(guard, state.memory, there.memory);
-    there.redirected = t_.ite(guard, state.redirected, there.redirected);
+        there.regs[i] = choose(guard, state.regs[i], there.guard, there.regs[i]);
+    there.memory = choose(guard, state.memory, there.guard, there.memory);
+    there.redirected = t_.join(guard, state.redirected, there.guard, there.redirected);
     there.guard = t_.or_(there.guard, guard);
 }
 
-Value Machine::choose(Term guard, Value const& yes, Value const& no) {
-    if (yes == no) return yes;
-    bool const alike = yes.type == no.type && yes.index == no.index && yes.offset == no.offset;
+Value Machine::choose(Term one, Value const& a, Term other, Value const& b) {
+    if (a == b) return a;
+    bool const alike = a.type == b.type && a.index == b.index && a.offset == b.offset;
     if (!alike) return {};
-    switch (yes.type) {
+    switch (a.type) {
         case Type::scalar:
         case Type::packet:
         case Type::maybe_value:
         case Type::maybe_slice:
-            return {yes.type, t_.ite(guard, yes.term, no.term), yes.index, yes.offset};
+            return {a.type, t_.join(one, a.term, other, b.term), a.index, a.offset};
         case Type::nothing:
         case Type::packet_end:
         case Type::context:
@@ -208,31 +208,31 @@ Value Machine::choose(Term guard, Value const& yes, Value const& no) {
         case Type::slice:
             break;
     }
-    return yes;
+    return a;
 }
 
 // Only what was written on both sides can be read afterwards; map values hold what they held.
-Memory Machine::choose(Term guard, Memory const& yes, Memory const& no) {
+Memory Machine::choose(Term one, Memory const& a, Term other, Memory const& b) {
     Memory out;
-    for (auto const& [place, cell] : no)
-        if (place.region >= first_map_region && !yes.contains(place))
-            out[place] = {cell.size, choose(guard, old_value(place, cell.size), cell.value)};
-    for (auto const& [place, cell] : yes) {
-        if (place.region >= first_map_region && !no.contains(place)) {
-            out[place] = {cell.size, choose(guard, cell.value, old_value(place, cell.size))};
+    for (auto const& [place, cell] : b)
+        if (place.region >= first_map_region && !a.contains(place))
+            out[place] = {cell.size, choose(one, old_value(place, cell.size), other, cell.value)};
+    for (auto const& [place, cell] : a) {
+        if (place.region >= first_map_region && !b.contains(place)) {
+            out[place] = {cell.size, choose(one, cell.value, other, old_value(place, cell.size))};
             continue;
         }
-        auto const other = no.find(place);
-        if (other != no.end() && other->second.size == cell.size) {
-            Value const value = choose(guard, cell.value, other->second.value);
+        auto const there = b.find(place);
+        if (there != b.end() && there->second.size == cell.size) {
+            Value const value = choose(one, cell.value, other, there->second.value);
             if (value.type != Type::nothing) out[place] = {cell.size, value};
             continue;
         }
         // Units of different sizes: byte by byte.
         for (unsigned i = 0; i < cell.size; ++i) {
             Place const at{place.region, place.offset + static_cast<s32>(i)};
-            auto const x = byte_at(yes, at), y = byte_at(no, at);
-            if (x && y) out[at] = {1, {Type::scalar, t_.ite(guard, *x, *y)}};
+            auto const x = byte_at(a, at), y = byte_at(b, at);
+            if (x && y) out[at] = {1, {Type::scalar, t_.join(one, *x, other, *y)}};
         }
     }
     return out;

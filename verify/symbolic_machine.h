@@ -122,8 +122,8 @@ class Machine {
     void go(std::size_t to, Term guard);
     void go_on(std::size_t to);
     void merge(State& there, Term guard, State const& state);
-    Value choose(Term guard, Value const& yes, Value const& no);
-    Memory choose(Term guard, Memory const& yes, Memory const& no);
+    Value choose(Term one, Value const& a, Term other, Value const& b);
+    Memory choose(Term one, Memory const& a, Term other, Memory const& b);
     void step(ebpf::Insn const& insn);
     void jump(ebpf::Insn const& insn);
     void leave(Term guard, State const& state);

@@ -5,9 +5,11 @@
 // solver looks at them.  Terms can be evaluated, printed as SMT-LIB 2 and given to a Solver.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -69,6 +71,12 @@ class Terms {
         bool operator==(Node const&) const = default;
     };
 
+    // A set of values.
+    struct Interval {
+        std::uint64_t low, high;
+    };
+    using Values = std::vector<Interval>;
+
     // Without simplification only operations on constants are carried out.
     explicit Terms(bool simplify = true);
 
@@ -83,6 +91,9 @@ class Terms {
     Term or_(Term a, Term b);
     Term xor_(Term a, Term b);
     Term ite(Term condition, Term yes, Term no);
+    // Where two ways meet that are never both taken: a where `one` is true, b where `other` is, and
+    // anything where neither.
+    Term join(Term one, Term a, Term other, Term b);
     Term eq(Term a, Term b);
     Term ult(Term a, Term b);
     Term ule(Term a, Term b) { return not_(ult(b, a)); }
@@ -120,6 +131,18 @@ class Terms {
     Term narrowed(Term a, unsigned width);
     bool is_not_of(Term a, Term b) const;
     Term and_truth(Term a, Term b);
+    // What is known of terms where a condition is true ([1]) and where it is not ([0]): that they
+    // have one of these values.  The oldest term comes first.
+    struct Fact {
+        std::uint32_t term;
+        Values values;
+    };
+    using Facts = std::vector<Fact>;
+    using Implied = std::array<Facts, 2>;
+    Implied const& implied(Term condition);
+    std::pair<Term, std::array<Values, 2>> tested(Term test) const;
+    static Facts on_both(Facts const& a, Facts const& b);
+    Facts on_either(Facts const& a, Facts const& b) const;
 
     struct Hash {
         std::size_t operator()(Node const& node) const;
@@ -128,6 +151,7 @@ class Terms {
     std::deque<Node> nodes_;
     std::vector<std::uint64_t> upper_;
     std::unordered_map<Node, std::uint32_t, Hash> known_;
+    std::unordered_map<std::uint32_t, Implied> implied_;  // by condition
     std::vector<Term> variables_;
     std::vector<std::string> names_;  // of the variables
     std::unordered_map<std::string, std::uint64_t> numbers_;

@@ -143,6 +143,70 @@ TEST(Terms, SimplifiedOnesHaveTheSameValues) {
     EXPECT_GT(smaller, 50U);
 }
 
+// Programs that tested other things on the way, too, hold the same where their ways meet.
+TEST(Terms, WhatIsHeldWhereWaysMeetIsSaidByTheTestOnWhichTheyParted) {
+    Terms t;
+    Term const type = t.variable("type", 16), length = t.variable("length", 8);
+    Term const x = t.variable("x", 32), y = t.variable("y", 32);
+    Term const is_ipv4 = t.eq(type, t.constant(0x800, 16)),
+               is_ipv6 = t.eq(type, t.constant(0x86dd, 16));
+    Term const is_long = t.ult(t.constant(40, 8), length), is_odd = t.extract(length, 0, 1);
+    Term const odd = t.eq(is_odd, t.constant(1, 1));
+    Term const wanted = t.ite(is_ipv4, x, y);
+    // not IPv4; IPv6, which is not IPv4; not so short, and IPv6 however long
+    Term const others[] = {t.not_(is_ipv4), is_ipv6, t.and_(is_long, t.not_(is_ipv4)),
+                           t.or_(t.and_(odd, is_ipv6), t.and_(is_long, is_ipv6))};
+    for (Term const other : others) {
+        EXPECT_EQ(t.join(t.and_(odd, is_ipv4), x, other, y), wanted);
+        EXPECT_EQ(t.join(other, y, t.and_(is_ipv4, is_long), x), wanted);
+    }
+    // One of several values, whichever way that is said, or another.
+    Term const header = t.variable("header", 8);
+    auto const is = [&](std::uint64_t value) { return t.eq(header, t.constant(value, 8)); };
+    Term const options = t.or_(is(0), t.or_(is(43), is(60)));
+    Term const in_ranges =
+        t.or_(is(0), t.and_(t.ult(t.constant(42, 8), header), t.not_(t.or_(is(51), is(59)))));
+    for (Term const other : {options, in_ranges, t.and_(is_long, in_ranges)})
+        EXPECT_EQ(t.join(other, x, t.and_(odd, is(51)), y), t.ite(is(51), y, x));
+    EXPECT_EQ(t.join(odd, x, t.truth(false), y), x);
+    EXPECT_EQ(t.join(t.truth(false), x, odd, y), y);
+    EXPECT_EQ(t.join(odd, x, is_ipv4, y), t.ite(odd, x, y));  // no test tells
+}
+
+TEST(Terms, JoinedOnesHaveTheValueOfTheWayThatWasTaken) {
+    std::size_t taken = 0, told = 0;
+    for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+        std::mt19937_64 random(seed);
+        Terms t;
+        std::vector<Term> tests;
+        for (std::string const name : {"p", "q", "r"}) {
+            Term const value = t.variable(name, 2);
+            for (std::uint64_t i = 0; i < 3; ++i) tests.push_back(t.eq(value, t.constant(i, 2)));
+            tests.push_back(t.ult(value, t.constant(2, 2)));
+        }
+        auto const pick = [&] { return tests[random() % tests.size()]; };
+        for (int i = 0; i < 20; ++i) {
+            Term const a = random() % 2 == 0 ? pick() : t.not_(pick());
+            tests.push_back(random() % 3 == 0 ? t.or_(a, pick()) : t.and_(a, pick()));
+        }
+        Term const one = pick(), other = t.and_(pick(), t.not_(one));
+        Term const x = t.variable("x", 32), y = t.variable("y", 32),
+                   joined = t.join(one, x, other, y);
+        if (joined != t.ite(one, x, y)) ++told;
+        Term const roots[] = {one, other, joined, x, y};
+        Evaluation evaluation(t, roots);
+        for (std::uint64_t values = 0; values < 64; ++values) {
+            evaluation.run({{values % 4, values / 4 % 4, values / 16, 7, 8}, nullptr});
+            if (evaluation[one] == 0 && evaluation[other] == 0) continue;
+            Term const way = evaluation[one] != 0 ? x : y;
+            ASSERT_EQ(evaluation[joined], evaluation[way]) << "seed " << seed;
+            ++taken;
+        }
+    }
+    EXPECT_GT(taken, 1000U);
+    EXPECT_GT(told, 50U);
+}
+
 // The solver's idea of every operation is ours: with the variables fixed, a term has the value that
 // was computed and no other.
 TEST(Terms, TheSolverComputesTheSame) {

@@ -96,14 +96,48 @@ TEST(Unreached, PacketsAreShared) {
     TAMIS_NEED_SOLVER();
     auto const compiled = frontend::compile("tcp port 80 or icmp", {});
     ASSERT_TRUE(compiled);
-    std::vector<ConcretePacket> packets;
-    EXPECT_EQ(proof_at(Hook::tc_ingress, compiled->program, {.packets = &packets}).outcome,
+    Shared shared;
+    EXPECT_EQ(proof_at(Hook::tc_ingress, compiled->program, {.shared = &shared}).outcome,
               Outcome::proved);
-    std::size_t const found = packets.size();
+    std::size_t const found = shared.packets.size();
     EXPECT_GT(found, 2U);
-    EXPECT_EQ(proof_at(Hook::xdp_frags, compiled->program, {.packets = &packets}).outcome,
+    EXPECT_EQ(proof_at(Hook::xdp_frags, compiled->program, {.shared = &shared}).outcome,
               Outcome::proved);
-    EXPECT_EQ(packets.size(), found);
+    EXPECT_EQ(shared.packets.size(), found);
+}
+
+// A question is known again by what it says, and its answer means the variables of that name.
+TEST(Answered, IsFoundWhereverTheQuestionWasBuilt) {
+    Terms one, other;
+    other.variable("more", 8);  // so that numbers differ
+    auto const question_in = [](Terms& t, std::uint64_t least) {
+        Term const x = t.variable("x", 8);
+        return t.and_(t.ult(t.constant(least, 8), x), t.eq(t.byte(t.zext(x, 32)), x));
+    };
+    using std::chrono::seconds;
+    Term const here = question_in(one, 5), there = question_in(other, 5),
+               different = question_in(other, 6);
+    Answered answered;
+    auto const found_for = [&](Term term, seconds timeout) {
+        return answered.find(Answered::question(other, {&term, 1}), other, timeout);
+    };
+    EXPECT_FALSE(found_for(there, seconds(1)));
+    answered.remember(Answered::question(one, {&here, 1}), one, seconds(1),
+                      {Answer::yes, {{7}, {{7, 7}}}});
+    auto const found = found_for(there, seconds(60));
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->answer, Answer::yes);
+    Evaluation evaluation(other, {&there, 1});
+    evaluation.run(valuation(found->model));
+    EXPECT_EQ(evaluation[there], 1U);
+    EXPECT_FALSE(found_for(different, seconds(1)));
+    // More time is another question.
+    answered.remember(Answered::question(other, {&different, 1}), other, seconds(1),
+                      {Answer::unknown, {}});
+    EXPECT_FALSE(found_for(different, seconds(2)));
+    auto const again = found_for(different, seconds(1));
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->answer, Answer::unknown);
 }
 
 }  // namespace
