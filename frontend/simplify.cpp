@@ -2,6 +2,7 @@
 // so that edges can lead past tests that are decided.  Then from the ends on: tests that change
 // nothing, and nodes that are equal.
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <span>
 #include <utility>
@@ -32,7 +33,7 @@ struct Facts {
     List<Fact> list;
 };
 
-Intervals union_of(Intervals a, Intervals const& b) {
+void unite(Intervals& a, std::span<Interval const> b) {
     a.insert(a.end(), b.begin(), b.end());
     std::sort(a.begin(), a.end(),
               [](Interval const& x, Interval const& y) { return x.low < y.low; });
@@ -44,7 +45,6 @@ Intervals union_of(Intervals a, Intervals const& b) {
             a[kept++] = next;
     }
     a.shrink(kept);
-    return a;
 }
 
 // How many bits of a whole field stand behind a part of it; nothing where it is no part.
@@ -60,27 +60,25 @@ std::optional<unsigned> bits_behind(Key const& part, Key const& whole) {
     return 8 * (of.size - before - in.size);
 }
 
-// No field is read twice, nor a part of it.
-bool reads_all_once(Graph const& graph) {
-    constexpr std::size_t few = 32;
-    if (!reads_each_key_once(graph)) return false;
-    List<Key> const& keys = graph.keys;
-    if (keys.size() > few) return true;
-    for (std::size_t i = 0; i < keys.size(); ++i)
-        for (std::size_t j = 0; j < keys.size(); ++j)
-            if (i != j && bits_behind(keys[i], keys[j])) return false;
-    return true;
+bool has_parts(List<Key> const& keys) {
+    return std::any_of(keys.begin(), keys.end(), [&](Key const& part) {
+        return std::any_of(keys.begin(), keys.end(), [&](Key const& whole) {
+            return &part != &whole && bits_behind(part, whole);
+        });
+    });
 }
 
 class Simplifying {
   public:
-    explicit Simplifying(Graph& graph) : graph_(graph) {}
+    // Whether some keys are parts of others; whether edges may lead past something.
+    Simplifying(Graph& graph, bool parts, bool threads)
+        : graph_(graph), parts_(parts), threads_(threads) {}
 
-    // False when nothing has changed.
+    // False when there is nothing more to change.
     bool run() {
-        thread();
+        if (threads_) thread();
         merge();
-        return changed_;
+        return threads_ && changed_;
     }
 
   private:
@@ -90,17 +88,19 @@ class Simplifying {
     void thread();
     void thread_node(std::uint32_t index);
     void look_ahead(std::uint32_t index);
-    Target resolved(Target target, std::uint32_t key, Intervals const& values, Facts const& facts);
-    Intervals derived(std::uint32_t key, std::uint32_t other, Intervals const& values) const;
-    Intervals known(std::uint32_t key, Facts const& facts) const;
-    Target where(Graph::Node const& node, Intervals const& values);
+    // What is not remembered as it stands is put into `bits`.
+    using Known = std::span<Interval const>;
+    Target resolved(Target target, std::uint32_t key, Interval values, Facts const& facts);
+    Known derived(std::uint32_t key, std::uint32_t other, Known values, Intervals& bits) const;
+    Known known(std::uint32_t key, Facts const& facts, Intervals& bits) const;
+    Target where(Graph::Node const& node, Known values);
     void learn(Target target, Facts const& before, std::uint32_t key, Intervals const& values);
     void merge();
     bool changes_nothing(Graph::Node const& node, Target target) const;
     void rebuild(List<Target> const& places);
 
     Graph& graph_;
-    bool changed_ = false;
+    bool parts_, threads_, changed_ = false;
     List<Facts> facts_;
     List<std::uint32_t> needs_;  // packets that are shorter are not accepted from here on
     List<std::uint16_t> reads_;  // variables that are read from here on
@@ -110,33 +110,37 @@ class Simplifying {
 
 // What is known of a key when another one has these values: nothing where that is not one value
 // for each range.
-Intervals Simplifying::derived(std::uint32_t key, std::uint32_t other,
-                               Intervals const& values) const {
+Simplifying::Known Simplifying::derived(std::uint32_t key, std::uint32_t other, Known values,
+                                        Intervals& bits) const {
     if (key == other) return values;
+    if (!parts_) return {};
     Key const& part = graph_.keys[key];
     auto const behind = bits_behind(part, graph_.keys[other]);
     if (!behind) return {};
     std::uint32_t const mask =
         part.mask & (part.field.size == 0 ? all_ones : all_ones >> (32 - 8 * part.field.size));
-    Intervals bits;
+    bits.clear();
     for (Interval const& range : values) {
         std::uint32_t const value = range.low >> *behind;
         if (value != range.high >> *behind) return {};
-        bits = union_of(std::move(bits), Intervals{{value & mask, value & mask}});
+        unite(bits, std::array{Interval{value & mask, value & mask}});
     }
     return bits;
 }
 
-Intervals Simplifying::known(std::uint32_t key, Facts const& facts) const {
+Simplifying::Known Simplifying::known(std::uint32_t key, Facts const& facts,
+                                      Intervals& bits) const {
     for (Fact const& fact : facts.list)
         if (fact.key == key) return fact.values;
+    if (!parts_) return {};
     for (Fact const& fact : facts.list)
-        if (auto values = derived(key, fact.key, fact.values); !values.empty()) return values;
+        if (auto const values = derived(key, fact.key, fact.values, bits); !values.empty())
+            return values;
     return {};
 }
 
 // Where all these values lead; a node's own place where they do not agree.
-Target Simplifying::where(Graph::Node const& node, Intervals const& values) {
+Target Simplifying::where(Graph::Node const& node, Known values) {
     auto const pieces = pieces_of(node);
     auto const own = static_cast<Target>(&node - graph_.nodes.data());
     Target target = own;
@@ -151,12 +155,13 @@ Target Simplifying::where(Graph::Node const& node, Intervals const& values) {
     return target;
 }
 
-Target Simplifying::resolved(Target target, std::uint32_t key, Intervals const& values,
+Target Simplifying::resolved(Target target, std::uint32_t key, Interval values,
                              Facts const& facts) {
+    Intervals bits;
     while (!Graph::is_end(target)) {
         Graph::Node const& node = graph_.nodes[target];
-        auto set = derived(node.key, key, values);
-        if (set.empty()) set = known(node.key, facts);
+        Known set = derived(node.key, key, std::span(&values, 1), bits);
+        if (set.empty()) set = known(node.key, facts, bits);
         Target const next = set.empty() ? target : where(node, set);
         if (next == target) return target;
         target = next;
@@ -176,10 +181,11 @@ void Simplifying::learn(Target target, Facts const& before, std::uint32_t key,
             facts.list.push_back({key, values});
         return;
     }
+    Intervals bits;
     std::erase_if(facts.list, [&](Fact& fact) {
-        auto const set = fact.key == key ? values : known(fact.key, before);
+        Known const set = fact.key == key ? Known(values) : known(fact.key, before, bits);
         if (set.empty()) return true;
-        fact.values = union_of(std::move(fact.values), set);
+        unite(fact.values, set);
         return fact.values.size() > max_ranges;
     });
 }
@@ -235,8 +241,7 @@ void Simplifying::thread_node(std::uint32_t index) {
     List<Edge> edges;
     for (Piece& piece : pieces_of(node)) {
         if (Graph::is_end(piece.target)) continue;
-        Intervals const values{{piece.low, piece.high}};
-        Target const target = resolved(piece.target, node.key, values, facts);
+        Target const target = resolved(piece.target, node.key, {piece.low, piece.high}, facts);
         changed_ = changed_ || target != piece.target;
         piece.target = target;
         if (Graph::is_end(piece.target)) continue;
@@ -249,7 +254,6 @@ void Simplifying::thread_node(std::uint32_t index) {
 }
 
 void Simplifying::thread() {
-    if (graph_.pieces.size() > 5'000 || reads_all_once(graph_)) return;
     facts_.assign(graph_.nodes.size(), {});
     if (!Graph::is_end(graph_.root)) facts_[graph_.root].reached = true;
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i)
@@ -369,14 +373,21 @@ bool reads_each_key_once(Graph const& graph) {
 }
 
 void simplify(Graph& graph) {
-    // Edges that lead elsewhere now can show more of what is known.
-    constexpr int rounds = 4;
+    constexpr std::size_t few_keys = 32, many_pieces = 5'000;
+    bool const many_keys = graph.keys.size() > few_keys;
+    bool const parts = many_keys || has_parts(graph.keys);
+    // No field is read twice, nor a part of it.
+    auto const reads_all_once = [&] { return (many_keys || !parts) && reads_each_key_once(graph); };
     bool const decided =
         std::any_of(graph.nodes.begin(), graph.nodes.end(),
                     [](Graph::Node const& node) { return node.end - node.begin == 1; });
-    if (!decided && reads_all_once(graph)) return;
-    for (int i = 0; i < rounds; ++i)
-        if (!Simplifying(graph).run()) return;
+    if (!decided && reads_all_once()) return;
+    // Edges that lead elsewhere now can show more of what is known.
+    constexpr int rounds = 4;
+    for (int i = 0; i < rounds; ++i) {
+        bool const threads = graph.pieces.size() <= many_pieces && !reads_all_once();
+        if (!Simplifying(graph, parts, threads).run()) return;
+    }
 }
 
 }  // namespace tamis::frontend
