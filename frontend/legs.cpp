@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 
+#include "frontend/arithmetic.h"
 #include "frontend/graph.h"
 #include "frontend/ranges.h"
 
@@ -177,9 +178,10 @@ bool Sharing::alike(Target one, Target other) {
     if (own_loads_) offsets_ = without_first;
     auto const plain = [&](Target node) {
         Key const& key = key_of(node);
-        bool const keeps_x = key.field.base != Base::transport ||
-                             (offsets_.kind == Offsets::Kind::header &&
-                              offsets_.header == key.field.header && node == one);
+        bool const keeps_x =
+            !index_of(key.field) ||
+            (offsets_.kind == Offsets::Kind::header && key.field.at.variable == Offset::constant &&
+             offsets_.header == key.field.header && node == one);
         return key.is_field() && keeps_x && !is_bit_test(key, pieces_of(node)) &&
                pieces_of(node).size() > 1;
     };
