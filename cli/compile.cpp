@@ -67,6 +67,7 @@ struct CompileOptions {
     std::vector<std::string> filters;
     std::uint32_t priority = backend::RunConfig{}.priority;
     int dump = 0;
+    double timeout = default_timeout;
     bool list_link_types = false, json = false, strip = false, prove = false;
 
     bool several() const { return !filters.empty() || !filter_file.empty(); }
@@ -250,7 +251,7 @@ Exit run_several(CompileOptions const& o, translator::Options translation, int l
         if (!program) return report(program.error(), input->source);
         if (o.prove) {
             Exit const proved =
-                prove_compiled(o.input, *input, link_type, &hook, &*program, translation);
+                prove_compiled(o.input, *input, link_type, &hook, &*program, translation, o.timeout);
             if (proved != Exit::success) return proved;
         }
         if (!program->maps.empty()) program->maps[0].name = counters_name(filter.name);
@@ -400,7 +401,7 @@ Exit run(CompileOptions const& o) {
     }
     if (o.prove) {
         Exit const proved = prove_compiled(o.input, *input, link->number, hook,
-                                           extended ? &*extended : nullptr, translation);
+                                           extended ? &*extended : nullptr, translation, o.timeout);
         if (proved != Exit::success) return proved;
     }
     if (o.json) {
@@ -481,6 +482,8 @@ Exit compile(std::vector<std::string> const& args) {
                  "leave the filter's text out of an object; bpftool and the verifier's log show it "
                  "beside the instructions otherwise");
     app.add_flag("--prove", o.prove, "write nothing that is not proved to be right");
+    add_timeout(app, o.timeout);
+    app.get_option("--timeout")->needs("--prove");
     app.add_flag("--json", o.json, "print one JSON object");
     app.footer(
         "Examples:\n"

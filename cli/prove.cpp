@@ -37,9 +37,13 @@ struct ProveArgs {
     std::string object, program, assume;  // --object, --program, --assume
     std::vector<std::string> classic;     // --cbpf
     std::vector<std::string> implies, disjoint, diff;
-    double timeout = 60;
+    double timeout = default_timeout;
     bool optimizer = false, json = false;
 };
+
+std::chrono::milliseconds milliseconds(double seconds) {
+    return std::chrono::milliseconds(static_cast<long>(seconds * 1000));
+}
 
 // Which of two things is worse: 0 proved, 1 refuted, 3 undecided.
 Exit exit_of(Outcome outcome) {
@@ -385,7 +389,7 @@ class Prover {
     void ask(std::string const& subject, std::string const& sizes,
              std::function<Proof(verify::ProveOptions const&)> const& prove) {
         verify::ProveOptions options;
-        options.timeout = std::chrono::milliseconds(static_cast<long>(args_.timeout * 1000));
+        options.timeout = milliseconds(args_.timeout);
         options.shared = &shared_;
         std::string script;
         if (!args_.smt2.empty()) options.smt2 = &script;
@@ -487,19 +491,28 @@ Exit run(ProveArgs const& args) {
 
 }  // namespace
 
+void add_timeout(CLI::App& app, double& timeout) {
+    app.add_option("--timeout", timeout, "for one question of a proof, in seconds")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(0.001, 1e6))
+        ->capture_default_str();
+}
+
 Exit prove_compiled(InputOptions const& options, Input const& input, int link_type,
                     HookRow const* hook, ebpf::Program const* extended,
-                    translator::Options const& translation) {
+                    translator::Options const& translation, double timeout) {
     if (!verify::can_prove())
         return report({std::string(verify::prover_missing), std::nullopt, {}, Fault::system});
     Exit worst = Exit::success;
+    verify::ProveOptions proving;
+    proving.timeout = milliseconds(timeout);
     auto const need = [&](std::string_view what, Proof const& proof) {
         Exit const code = exit_of(proof.outcome);
         worst = std::max(worst, code);
         if (code != Exit::success) complain(text_of(std::string(what), "", proof, 0));
     };
     if (extended)
-        need("translation", verify::prove_translation(input.program, *extended, translation));
+        need("translation", verify::prove_translation(input.program, *extended, translation, proving));
     if (options.unoptimised || !options.cbpf.empty()) return worst;
     auto const context = hook ? frontend::Context::live : frontend::Context::dead;
     InputOptions plain = options;
@@ -511,7 +524,7 @@ Exit prove_compiled(InputOptions const& options, Input const& input, int link_ty
     if (!formula) return formula.error();
     for (Rules const rules : {Rules::libpcap, Rules::kernel})
         need("optimiser", verify::prove_optimisation(*formula, options.snaplen, before->program,
-                                                     input.program, rules));
+                                                     input.program, rules, proving));
     return worst;
 }
 
@@ -547,10 +560,7 @@ Exit prove(std::vector<std::string> const& args) {
         ->type_name("DLT");
     app.add_option("-w", o.pcap, "write the packets that were found to a capture file")
         ->type_name("FILE");
-    app.add_option("--timeout", o.timeout, "for one question, in seconds")
-        ->type_name("SECONDS")
-        ->check(CLI::Range(0.001, 1e6))
-        ->capture_default_str();
+    add_timeout(app, o.timeout);
     app.add_option("--emit-smt2", o.smt2,
                    "write the questions for another solver, SMT-LIB 2: unsat means proved")
         ->type_name("FILE");

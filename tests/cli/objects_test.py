@@ -147,6 +147,16 @@ class SeveralFilters(Objects):
             self.skipTest("built without a solver")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
 
+    def test_what_is_not_proved_is_not_written(self):
+        path = os.path.join(self.folder, "f.o")
+        result = run(TAMIS, "compile", "--hook", "xdp-frags", "--prove", "--timeout", "0.001", "-o", path,
+                     "geneve 1 and geneve 2 and udp")
+        if "no solver" in result.stderr:
+            self.skipTest("built without a solver")
+        self.assertEqual(result.returncode, 3)
+        self.assertIn("translation: undecided: ", result.stderr)
+        self.assertFalse(os.path.exists(path))
+
     def test_refusals(self):
         for arguments, message in (
                 (["-f", "int=ip"], "'int' is a keyword of C"),
