@@ -198,7 +198,7 @@ bool has_isis_message(Text const& text, std::vector<Edit>&) {
 }
 
 // A byte whose low five bits our run compares, and whose others are not 0.  The optimiser leaves
-// out those two in which the messages of one kind differ.
+// out those two in which the messages of one kind differ, and may read neighbours at once.
 bool has_reserved_bits(Text const& text, cbpf::Program const& ours, cbpf::Program const&,
                        Probe const& probe) {
     if (text.link_type == dlt_c_hdlc) return true;  // 1.10.3 reads another byte
@@ -206,9 +206,13 @@ bool has_reserved_bits(Text const& text, cbpf::Program const& ours, cbpf::Progra
     trace.begin();
     while (trace.go_on(probe) == Trace::Stop::branch) trace.take(trace.outcome());
     return std::any_of(trace.terms().begin(), trace.terms().end(), [&](Term const& term) {
-        return term.kind == Term::Kind::alu && term.alu == cbpf::Alu::and_ &&
-               (trace.terms()[term.right].value | 3) == 0x1f &&
-               (trace.terms()[term.left].value & 0xe0) != 0;
+        if (term.kind != Term::Kind::alu || term.alu != cbpf::Alu::and_) return false;
+        std::uint32_t const mask = trace.terms()[term.right].value,
+                            value = trace.terms()[term.left].value;
+        for (unsigned byte = 0; byte < 4; ++byte)
+            if ((((mask >> 8 * byte) & 0xff) | 3) == 0x1f && ((value >> 8 * byte) & 0xe0) != 0)
+                return true;
+        return false;
     });
 }
 
