@@ -95,13 +95,46 @@ class Search {
     // Whether the classic program has a packet for it.
     Answer is_wanted(Block const& block) {
         std::uint32_t const from = extended_.origin[block.insn].classic;
-        // Code that stands for no instruction is an end.
-        if (from == ebpf::Origin::none) return both(no_match, match);
+        if (from == ebpf::Origin::none) return is_end_wanted(block.insn);
         std::size_t const reached = first_insn + 3 * from;
         bool const inside = block.insn > 0 && extended_.origin[block.insn - 1].classic == from;
         bool const ends = cbpf::find(classic_.insns[from].code)->kind == cbpf::Kind::ret;
         // Code inside of what stands for an instruction is for one of the ways on from there.
         return inside || ends ? both(reached + 1, none_holds(from)) : reach(reached);
+    }
+
+    // Code that stands for no instruction is an end, for packets that match or those that do not;
+    // or for a divisor of 0 alone, where nothing but divisions leads to it.
+    Answer is_end_wanted(std::uint32_t insn) {
+        Answer any = Answer::no;
+        bool divides = false;
+        for (std::size_t i = 0; i < extended_.insns.size(); ++i) {
+            if (!leads_to(i, insn)) continue;
+            std::uint32_t const from = extended_.origin[i].classic;
+            if (from == ebpf::Origin::none || !is_division(from)) return both(no_match, match);
+            divides = true;
+            Answer const zero = reach(first_insn + 3 * from + 1);
+            if (zero == Answer::yes) return zero;
+            if (zero == Answer::unknown) any = zero;
+        }
+        return divides ? any : both(no_match, match);
+    }
+
+    bool leads_to(std::size_t from, std::size_t to) const {
+        ebpf::Insn const& insn = extended_.insns[from];
+        ebpf::Class const kind = ebpf::class_of(insn);
+        bool const jumps = kind == ebpf::Class::jmp || kind == ebpf::Class::jmp32;
+        auto const operation = static_cast<ebpf::Jump>(insn.code & 0xf0);
+        if (jumps && operation == ebpf::Jump::exit) return false;
+        if (from + 1 == to && !(jumps && operation == ebpf::Jump::ja)) return true;
+        auto const distance = static_cast<std::int64_t>(to) - static_cast<std::int64_t>(from) - 1;
+        return jumps && operation != ebpf::Jump::call && insn.off == distance;
+    }
+
+    bool is_division(std::size_t pc) const {
+        cbpf::Op const& op = *cbpf::find(classic_.insns[pc].code);
+        return op.kind == cbpf::Kind::alu &&
+               (op.alu() == cbpf::Alu::div || op.alu() == cbpf::Alu::mod);
     }
 
     // The way on where a test does not hold.  Of tests that follow each other (translator/

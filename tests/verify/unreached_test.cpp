@@ -140,5 +140,18 @@ TEST(Answered, IsFoundWhereverTheQuestionWasBuilt) {
     EXPECT_EQ(again->answer, Answer::unknown);
 }
 
+// A packet that has bytes has a length that is not 0: nothing gets to where a division by 0 ends.
+TEST(Unreached, WhatEndsADivisionIsAsDeadAsItIsInTheClassicProgram) {
+    TAMIS_NEED_SOLVER();
+    for (bool const reads : {false, true}) {
+        cbpf::Program const program =
+            classic(reads ? "ldb [0]\nld #len\ntax\nld #100\ndiv x\njeq #1, 0, 1\nret #1\nret #0\n"
+                          : "ld #len\ntax\nld #100\ndiv x\njeq #1, 0, 1\nret #1\nret #0\n");
+        Proof const proof = proof_at(Hook::socket, program);
+        EXPECT_EQ(proof.outcome, Outcome::proved) << proof.reason;
+        EXPECT_EQ(proof.idle.size(), reads ? 1U : 0U);
+    }
+}
+
 }  // namespace
 }  // namespace tamis::verify
