@@ -94,25 +94,8 @@ std::optional<Solution> solve_byte(Values const& values, Sides const& sides) {
 }
 
 Intervals values_that_hold(Cond cond, std::uint32_t k, bool negated) {
-    Intervals set;
-    switch (cond) {
-        case Cond::eq:
-            if (!negated) return {{k, k}};
-            if (k > 0) set.push_back({0, k - 1});
-            if (k < all_ones) set.push_back({k + 1, all_ones});
-            break;
-        case Cond::gt:
-            if (negated) return {{0, k}};
-            if (k < all_ones) set.push_back({k + 1, all_ones});
-            break;
-        case Cond::ge:
-            if (!negated) return {{k, all_ones}};
-            if (k > 0) set.push_back({0, k - 1});
-            break;
-        case Cond::set:
-            break;
-    }
-    return set;
+    auto const set = passing(cond, k, all_ones);
+    return negated ? complement(set, all_ones) : set;
 }
 
 // Additions and shifts to the right turned around, down to a field or some of its bits.
@@ -142,8 +125,7 @@ std::optional<Solution> solve_range(Values const& values, Sides const& sides) {
         } else {
             break;
         }
-        std::sort(before.begin(), before.end(),
-                  [](Interval const& a, Interval const& b) { return a.low < b.low; });
+        std::sort(before.begin(), before.end());
         set = std::move(before);
     }
     Solution solution{.set = std::move(set)};

@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "bpf/cbpf.h"
-#include "frontend/conditions.h"
 #include "frontend/formula.h"
+#include "frontend/intervals.h"
 #include "frontend/list.h"
 
 namespace tamis::frontend {

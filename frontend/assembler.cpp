@@ -42,13 +42,12 @@ void Assembler::branch(Block const& block) {
     put({block.code, distance(block.yes), distance(block.no), block.k}, block.span);
 }
 
-// The code at a place, or that a jump there leads to; what ends the program is one place wherever
-// it stands.
+// The code at a place, or that a jump there leads to.
 Assembler::Place Assembler::behind(Place place) const {
     while (reversed_[place].code == op::ja) place -= reversed_[place].k + 1;
     Insn const& insn = reversed_[place];
     if (insn.code != op::ret) return place;
-    return none - 1 - (insn.k == answer_ ? accept : reject);
+    return place_of_end(insn.k == answer_ ? accept : reject);
 }
 
 Assembler::Branch Assembler::branch_at(Place place) const {
@@ -77,7 +76,7 @@ Assembler::Place& Assembler::same_branch(Block const& block) {
             if (place != none) slot(branch_at(place)) = place;
     }
     auto const place = [&](Label label) {
-        return label <= accept ? none - 1 - label : behind(at(label).begins);
+        return label <= accept ? place_of_end(label) : behind(at(label).begins);
     };
     Place& same = slot({block.code, block.k, place(block.yes), place(block.no)});
     if (same == none) ++known_branches_;

@@ -71,6 +71,8 @@ class Assembler {
     void bring_near(Label target);
     void jump(Label target);
     void branch(Block const& block);
+    // What ends the program is one place wherever it stands.
+    static constexpr Place place_of_end(Label end) { return none - 1 - end; }
     Place behind(Place place) const;
     Branch branch_at(Place place) const;
     Place& slot(Branch const& branch);

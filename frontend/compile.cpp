@@ -81,10 +81,10 @@ Result<Compiled> compile(std::string_view text, Options const& options) {
         compiled.program = std::move(optimised->program);
         compiled.graph = std::move(optimised->graph);
     } else {
-        if (formula.nodes.empty()) {  // a long one, and its tests are gone by now
-            auto again = read(text, options);
+        if (formula.nodes.empty()) {  // a long one, whose tree is gone by now
+            auto again = frontend::formula(text, options);
             if (!again) return fail(std::move(again.error()));
-            formula = std::move((*again)->formula);
+            formula = std::move(*again);
         }
         compiled.program = lower(formula, options.snaplen, whole);
     }

@@ -24,32 +24,6 @@ std::uint32_t mix(std::uint32_t hash, std::uint32_t value) {
     return static_cast<std::uint32_t>(product >> 29);
 }
 
-// In order, without overlaps and without neighbours that touch.
-void unite(Intervals& set) {
-    std::sort(set.begin(), set.end(),
-              [](Interval const& a, Interval const& b) { return a.low < b.low; });
-    std::size_t kept = 0;
-    for (Interval const& next : set) {
-        if (kept > 0 && (set[kept - 1].high == all_ones || next.low <= set[kept - 1].high + 1))
-            set[kept - 1].high = std::max(set[kept - 1].high, next.high);
-        else
-            set[kept++] = next;
-    }
-    set.shrink(kept);
-}
-
-Intervals complement(std::span<Interval const> set, std::uint32_t max) {
-    Intervals rest;
-    std::uint32_t low = 0;
-    for (Interval const& taken : set) {
-        if (taken.low > low) rest.push_back({low, taken.low - 1});
-        if (taken.high >= max) return rest;
-        low = taken.high + 1;
-    }
-    rest.push_back({low, max});
-    return rest;
-}
-
 }  // namespace
 
 // ------------------------------------------------------------------------------ terms, each once
@@ -354,7 +328,7 @@ Ref Conditions::Joining::united(Refs const& tests) {
         }
     }
     c_.spend(set.size());
-    unite(set);
+    set.shrink(unite(set));
     return c_.test(key, kind_ == Kind::any ? set : complement(set, max), span);
 }
 
@@ -413,8 +387,7 @@ void Conditions::Joining::factor(Refs& others) {
         if (inner == Kind::any) set = complement(own, c_.keys_[term(f.test).key].max);
         sets.insert(sets.end(), set.begin(), set.end());
     }
-    std::sort(sets.begin(), sets.end(),
-              [](Interval const& a, Interval const& b) { return a.low < b.low; });
+    std::sort(sets.begin(), sets.end());
     for (std::size_t i = 1; i < sets.size(); ++i)
         if (sets[i].low <= sets[i - 1].high) return;
     others.clear();

@@ -13,12 +13,11 @@
 
 #include "bpf/diagnostic.h"
 #include "frontend/few.h"
+#include "frontend/intervals.h"
 #include "frontend/key.h"
 #include "frontend/list.h"
 
 namespace tamis::frontend {
-
-using Intervals = Few<Interval, 4>;
 
 class Conditions {
   public:

@@ -48,7 +48,6 @@ class Few {
     bool empty() const { return size_ == 0; }
     T& operator[](std::size_t i) { return first_[i]; }
     T const& operator[](std::size_t i) const { return first_[i]; }
-    T& front() { return first_[0]; }
     T& back() { return first_[size_ - 1]; }
 
     void reserve(std::size_t count) {

@@ -8,13 +8,12 @@ constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
 }  // namespace
 
 void Formula::add(Test const& test, Span span) {
-    // The primitives of a list ask much the same; what variables hold may differ, though.
-    constexpr std::size_t searched = 24;
-    bool const fixed =
-        test.field.base != Base::variable && test.field.at.variable == Offset::constant;
-    std::size_t index = tests.size() - (fixed ? std::min(tests.size(), searched) : 0);
-    while (index < tests.size() && (tests[index].value != test.value || tests[index] != test))
-        ++index;
+    // The primitives of a list ask much the same; what variables hold may differ, though.  So far
+    // back the last primitive's tests are found, and its neighbour's.
+    constexpr std::size_t last = 24;
+    bool const fixed = test.field.at.variable == Offset::constant;
+    std::size_t index = tests.size() - (fixed ? std::min(tests.size(), last) : 0);
+    while (index < tests.size() && tests[index] != test) ++index;
     if (index == tests.size()) tests.push_back(test);
     nodes.push_back({Kind::test, u32(index), span});
 }
@@ -38,7 +37,7 @@ void Formula::negate() {
     nodes.push_back({Kind::negation, operand.size() + 1, operand.span});
 }
 
-void Formula::drop_tests() {
+void Formula::drop_tree() {
     nodes = List<Node>();
     tests = List<Test>();
 }

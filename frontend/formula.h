@@ -29,6 +29,12 @@ struct Field {
     std::uint32_t header = 0;  // with the variable of `at`
     bool operator==(Field const&) const = default;
 };
+// Offsets up to here mean the same under both rules.
+inline constexpr std::uint32_t largest_offset = 0x7fffffff;
+// What the kernel knows about a packet, instead of a place in it.
+constexpr bool is_metadata(Field const& field) {
+    return field.base == Base::packet && field.at.value > largest_offset;
+}
 
 // (field & mask) cond value; for Cond::set, whether field and value share a bit.  A field outside
 // of the packet ends the whole filter with no match.
@@ -106,7 +112,7 @@ struct Formula {
     void negate();                                                 // the last tree
     void all(std::size_t mark) { join(Kind::conjunction, mark); }  // the trees since the mark
     void any(std::size_t mark) { join(Kind::disjunction, mark); }
-    void drop_tests();                 // all but arithmetic
+    void drop_tree();                  // and its tests: arithmetic alone stays
     void put_first(std::size_t mark);  // the trees since the mark: true before all else can be
 
   private:

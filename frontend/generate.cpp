@@ -59,7 +59,7 @@ class Generating {
     cbpf::Program run();
 
   private:
-    // What is found out about a node before its code is written.
+    // What is known about a node.
     struct Plan {
         bool reached = false;
         bool mixed = false;                 // its group has different masks
@@ -80,7 +80,7 @@ class Generating {
     }
     Label fresh_label() { return next_label_++; }
     std::span<Graph::Piece const> pieces_of(Graph::Node const& node) const {
-        return std::span(graph_.pieces).subspan(node.begin, node.end - node.begin);
+        return graph_.pieces_of(node);
     }
     bool tests_bits(Graph::Node const& node) const {
         return is_bit_test(keys_[node.key], pieces_of(node));
@@ -305,7 +305,8 @@ void Generating::exceptions(Ranges::Run const& run, std::uint32_t begin, std::ui
         exceptions(run, middle, end, upper, span);
         return;
     }
-    // First what has the longest way to go; equal ends of such lists are one.
+    // First what has the longest way to go; equal ends of such lists are one.  What stands inside
+    // of this search has no height yet and comes last, so that the chain stays together.
     std::sort(ranges_.exceptions.begin() + begin, ranges_.exceptions.begin() + end,
               [&](Ranges::Exception const& a, Ranges::Exception const& b) {
                   auto const height_a = assembler_.height(label_of(a.target)),
@@ -467,9 +468,9 @@ void Generating::flush() {
     pending_ = 0;
     for (std::size_t i = blocks.size(); i-- > 0;) {
         for (Label const label : {blocks[i].no, blocks[i].yes})
-            if (label >= Assembler::first_free && label - Assembler::first_free < plans_.size() &&
-                plans_[label - Assembler::first_free].inner > 0)
-                node(label - Assembler::first_free);
+            if (Target const to = label - Assembler::first_free;
+                label >= Assembler::first_free && to < plans_.size() && plans_[to].inner > 0)
+                node(to);
         assembler_.write(blocks[i], code.data());
     }
     // The next node has use for their memory.

@@ -22,34 +22,6 @@ constexpr unsigned max_depth = 400;  // of conditions: what is walked by recursi
 
 constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
 
-// The values that pass a test.
-Intervals passing(Cond cond, std::uint32_t value, std::uint32_t max) {
-    switch (cond) {
-        case Cond::eq:
-            return value > max ? Intervals{} : Intervals{{value, value}};
-        case Cond::gt:
-            return value >= max ? Intervals{} : Intervals{{value + 1, max}};
-        case Cond::ge:
-            return value > max ? Intervals{} : Intervals{{value, max}};
-        case Cond::set:
-            break;
-    }
-    return max == 0 ? Intervals{} : Intervals{{1, max}};
-}
-
-void invert(Intervals& set, std::uint32_t max) {
-    Intervals rest;
-    std::uint32_t low = 0;
-    bool open = true;
-    for (Interval const& taken : set) {
-        if (taken.low > low) rest.push_back({low, taken.low - 1});
-        open = taken.high < max;
-        low = taken.high + 1;
-    }
-    if (open) rest.push_back({low, max});
-    set = std::move(rest);
-}
-
 // ------------------------------------------------------------------------- formula to conditions
 
 class Reading {
@@ -124,7 +96,7 @@ std::optional<Ref> Reading::in_set(Field const& field, std::uint32_t mask, Inter
     }
     while (!set.empty() && set.back().low > key.max) set.pop_back();
     if (!set.empty()) set.back().high = std::min(set.back().high, key.max);
-    if (negated) invert(set, key.max);
+    if (negated) set = complement(set, key.max);
     return conditions_.test(conditions_.key(key), set, span);
 }
 
@@ -189,7 +161,7 @@ std::optional<Ref> Reading::relation(std::uint32_t index, bool negated, Span spa
     if (!calculation(formula_, relation, key.value, {})) return std::nullopt;
     if (comparison) {
         key.max = all_ones;
-        if (negated) invert(comparison->set, all_ones);
+        if (negated) comparison->set = complement(comparison->set, all_ones);
         return conditions_.test(conditions_.key(key), comparison->set, span);
     }
     std::uint32_t const holds = negated ? 0 : 1;
@@ -244,11 +216,9 @@ std::optional<Ref> Reading::run() {
         switch (node.kind) {
             case Kind::test: {
                 Ref& known = of_tests_[2 * node.index + negated[i]];
-                if (known == unread)
-                    ref = test(formula_.tests[node.index], negated[i], node.span);
-                else
-                    ref = known;
-                known = ref.value_or(unread);
+                ref = known;
+                if (known == unread) ref = test(formula_.tests[node.index], negated[i], node.span);
+                if (ref) known = *ref;
                 break;
             }
             case Kind::relation:
@@ -442,45 +412,49 @@ std::size_t work_of(Formula const& formula) {
     return least + per_node * formula.nodes.size();
 }
 
+// How many operands that stand before it one may join.
+constexpr std::size_t few_before = 32, none_before = 0;
+Conditions conditions_for(Formula const& formula, std::size_t before) {
+    return {formula.nodes.size(), work_of(formula), before};
+}
+
 std::optional<Graph> decided(Conditions& conditions, Ref whole, bool deep) {
     Deciding deciding(conditions, deep);
     if (!deciding.run(whole)) return std::nullopt;
     return deciding.finish();
 }
 
-// Other graphs are never much shorter for long lists, but there are fewer cases where later tests
-// of a field are left to where they stand.  What is not needed any more is freed at once.
-List<Graph> decide_long(Formula& formula) {
+}  // namespace
+
+// There are fewer cases where later tests of a field are left to where they stand.  What is not
+// needed any more is freed at once.
+std::optional<Graph> decide_long(Formula& formula) {
     constexpr std::size_t enough = 20;  // steps for a node, where there is a graph
-    List<Graph> graphs;
-    std::optional<Conditions> conditions(std::in_place, formula.nodes.size(), work_of(formula), 32);
+    std::optional<Conditions> conditions = conditions_for(formula, few_before);
     auto whole = Reading(formula, *conditions).run();
-    if (!whole) return graphs;
+    if (!whole) return std::nullopt;
     std::size_t const work = enough * formula.nodes.size();
-    formula.drop_tests();
+    formula.drop_tree();
     for (bool const deep : {true, false}) {
         conditions->keep(std::span(&*whole, 1));
         conditions->allow(work);
         Deciding deciding(*conditions, deep);
         if (!deciding.run(*whole)) continue;
         conditions.reset();
-        graphs.push_back(deciding.finish());
-        simplify(graphs[0]);
-        break;
+        Graph graph = deciding.finish();
+        simplify(graph);
+        return graph;
     }
-    return graphs;
+    return std::nullopt;
 }
-
-}  // namespace
 
 // The graph in which later tests of a field are decided where it is read has the shortest paths;
 // but what follows may come several times in it.  The others are closer to the text.
-List<Graph> decide(Formula& formula, bool several) {
-    constexpr std::size_t enough = 2000, many = 10'000;
-    if (formula.nodes.size() > many) return decide_long(formula);
+List<Graph> decide(Formula const& formula, bool several) {
+    constexpr std::size_t enough = 2000;
     List<Graph> graphs;
     graphs.reserve(3);
-    Conditions conditions(formula.nodes.size(), work_of(formula), 32);
+    Conditions conditions = conditions_for(formula, few_before);
     auto whole = Reading(formula, conditions).run();
     if (!whole) return graphs;
     auto deep = decided(conditions, *whole, true);
@@ -502,7 +476,7 @@ List<Graph> decide(Formula& formula, bool several) {
     if (!deep || !same(*closer, *deep)) add(std::move(*closer));
     if (!several) return graphs;
 
-    Conditions apart(formula.nodes.size(), work_of(formula), 0);
+    Conditions apart = conditions_for(formula, none_before);
     auto const as_written = Reading(formula, apart).run();
     auto closest = as_written ? decided(apart, *as_written, false) : std::nullopt;
     if (closest) add(std::move(*closest));

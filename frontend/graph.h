@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "bpf/diagnostic.h"
 #include "frontend/formula.h"
@@ -33,6 +34,10 @@ struct Graph {
     List<Node> nodes;  // every one before its targets
     List<Piece> pieces;
     Target root = reject;
+
+    std::span<Piece const> pieces_of(Node const& node) const {
+        return std::span(pieces).subspan(node.begin, node.end - node.begin);
+    }
 };
 
 // Graphs of the formula to choose from, or one of them.  They accept no packet on which the
@@ -40,11 +45,13 @@ struct Graph {
 // unknown; and all that the formula, evaluated from left to right, accepts.  None when the formula
 // is one that graphs are not made of (it reads what changes by itself), or when there are too many
 // cases: the time is bounded by a multiple of n log n.  Variables have versions, see
-// with_versions().  The tests of a long formula are dropped as soon as they are read: they take as
-// much memory as the graph.
-List<Graph> decide(Formula& formula, bool several = true);
+// with_versions().
+List<Graph> decide(Formula const& formula, bool several = true);
+// For long formulas, of which other graphs are never much shorter: one, or none.  The formula's
+// tree is gone then, since it takes as much memory as the graph.
+std::optional<Graph> decide_long(Formula& formula);
 
-// Whether there is nothing to find for simplify() in it that is not known already.
+// Whether no two nodes read the same key: nothing that is decided elsewhere can be found in it.
 bool reads_each_key_once(Graph const& graph);
 
 // Takes tests out that are decided on every path that leads to them or change nothing, and makes
@@ -55,10 +62,9 @@ void simplify(Graph& graph);
 // as it was; nothing where nothing did.
 std::optional<Graph> join_neighbours(Graph& graph);
 
-// Makes one leg of two that do the same at other offsets, where that saves instructions; what X is
-// then for is in the keys.  Nothing above may follow.  False: nothing did.
-bool share_legs(Graph& graph);
-std::optional<Graph> with_shared_legs(Graph const& graph);
+// One leg made of two that do the same at other offsets, where that saves instructions; what X is
+// then for is in the keys.  Nothing above may follow.  Nothing where nothing did.
+std::optional<Graph> share_legs(Graph const& graph);
 
 // Only the nodes that can be reached, every one before its targets.
 void put_in_order(Graph& graph);

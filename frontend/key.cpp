@@ -13,7 +13,7 @@ std::uint16_t variables_read(Field const& field) {
 
 Key key_of(Field const& field, std::uint32_t mask) {
     bool const in_packet = field.base == Base::packet || field.base == Base::transport;
-    bool const metadata = field.base == Base::packet && field.at.value >= 0x80000000;
+    bool const metadata = is_metadata(field);
     Key key{.field = field, .reads = variables_read(field)};
     if (in_packet && !metadata) key.max = all_ones >> (32 - 8 * field.size);
     if (in_packet) key.reach = all_ones;

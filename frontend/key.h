@@ -37,9 +37,4 @@ std::uint16_t variables_read(Field const& field);
 // Bits of a field, all of them unless it is masked.
 Key key_of(Field const& field, std::uint32_t mask);
 
-struct Interval {
-    std::uint32_t low, high;
-    bool operator==(Interval const&) const = default;
-};
-
 }  // namespace tamis::frontend

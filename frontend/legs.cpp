@@ -41,15 +41,14 @@ class Sharing {
   public:
     explicit Sharing(Graph const& graph) : graph_(graph) {}
     bool find();
-    void share(Graph& graph) const;  // what was found; it may be the graph that was looked at
+    Graph share() const;  // what was found
 
   private:
     struct Pair {
         Target one, other;
     };
     std::span<Piece const> pieces_of(Target node) const {
-        Graph::Node const& n = graph_.nodes[node];
-        return std::span(graph_.pieces).subspan(n.begin, n.end - n.begin);
+        return graph_.pieces_of(graph_.nodes[node]);
     }
     Key const& key_of(Target node) const { return graph_.keys[graph_.nodes[node].key]; }
     void prepare();
@@ -111,8 +110,7 @@ bool Sharing::field_alike(Key const& one, Key const& other) {
         return false;
     Field const &a = one.field, &b = other.field;
     auto const in_packet = [](Field const& f) {
-        return f.base == Base::packet && f.at.variable == Offset::constant &&
-               f.at.value < 0x80000000;
+        return f.base == Base::packet && f.at.variable == Offset::constant && !is_metadata(f);
     };
     if (!in_packet(b)) return false;
     Offsets::Kind kind = constant;
@@ -178,10 +176,10 @@ bool Sharing::alike(Target one, Target other) {
     if (own_loads_) offsets_ = without_first;
     auto const plain = [&](Target node) {
         Key const& key = key_of(node);
+        auto const index = index_of(key.field);
         bool const keeps_x =
-            !index_of(key.field) ||
-            (offsets_.kind == Offsets::Kind::header && key.field.at.variable == Offset::constant &&
-             offsets_.header == key.field.header && node == one);
+            !index || (node == one && offsets_.kind == Offsets::Kind::header &&
+                       *index == Registers::Index{Registers::Index::Kind::header, offsets_.header});
         return key.is_field() && keeps_x && !is_bit_test(key, pieces_of(node)) &&
                pieces_of(node).size() > 1;
     };
@@ -244,7 +242,8 @@ Target add_point(Graph& graph, Field const& place, Target next) {
 }
 
 // The nodes of one leg count from X and serve the other as well.
-void Sharing::share(Graph& graph) const {
+Graph Sharing::share() const {
+    Graph graph = graph_;
     Target const one = one_, other = other_;
     bool const constant = offsets_.kind == Offsets::Kind::constant;
     auto const number = [](std::int64_t n) {
@@ -274,7 +273,7 @@ void Sharing::share(Graph& graph) const {
     if (own_loads_) {
         // The same ways out; the largest values may differ.
         Graph::Node& node = graph.nodes[other];
-        List<Piece> const pieces(pieces_of(one).begin(), pieces_of(one).end());
+        auto const pieces = pieces_of(one);
         node.begin = u32(graph.pieces.size());
         graph.pieces.insert(graph.pieces.end(), pieces.begin(), pieces.end());
         graph.pieces.back().high = key_of(other).max;
@@ -294,6 +293,7 @@ void Sharing::share(Graph& graph) const {
     }
     lead(graph.root);
     put_in_order(graph);
+    return graph;
 }
 
 bool Sharing::find() {
@@ -318,19 +318,10 @@ bool Sharing::find() {
 
 }  // namespace
 
-bool share_legs(Graph& graph) {
-    Sharing sharing(graph);
-    if (!sharing.find()) return false;
-    sharing.share(graph);
-    return true;
-}
-
-std::optional<Graph> with_shared_legs(Graph const& graph) {
+std::optional<Graph> share_legs(Graph const& graph) {
     Sharing sharing(graph);
     if (!sharing.find()) return std::nullopt;
-    std::optional<Graph> shared = graph;
-    sharing.share(*shared);
-    return shared;
+    return sharing.share();
 }
 
 }  // namespace tamis::frontend

@@ -61,8 +61,10 @@ class Blocks {
 #else
     static constexpr bool sanitized = false;
 #endif
-    static constexpr std::size_t smallest = 64, kinds = sanitized ? 0 : 8;  // up to 8 KiB
+    static constexpr std::size_t sizes = 8, smallest = 64;  // 64 bytes to 8 KiB
+    static constexpr std::size_t kinds = sanitized ? 0 : sizes;
     static constexpr std::size_t mapped = sanitized ? ~std::size_t{0} : 512 * 1024;
+    // Of each size 4 KiB, or four blocks.
     static constexpr std::size_t most(std::size_t kind) {
         return std::max<std::size_t>(4, 64 >> kind);
     }
@@ -78,7 +80,7 @@ class Blocks {
         } owner;
     }
     // Without a destructor of its own, so that reading it costs nothing.
-    static inline constinit thread_local std::array<Block*, 8> free_{};
+    static inline constinit thread_local std::array<Block*, sizes> free_{};
 };
 
 template <class T>

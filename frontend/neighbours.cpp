@@ -34,7 +34,7 @@ std::optional<Window> window(Key const& first, Key const& second) {
     if (!first.is_field() || !second.is_field() || a.base != b.base || a.header != b.header ||
         (a.base != Base::packet && a.base != Base::transport) || first.reach == 0 ||
         a.at.variable != b.at.variable || a.at.version != b.at.version ||
-        a.at.value >= 0x80000000 || b.at.value >= 0x80000000)
+        std::max(a.at.value, b.at.value) > largest_offset)
         return std::nullopt;
     std::uint32_t begin = std::min(a.at.value, b.at.value);
     std::uint32_t const end = std::max(a.at.value + a.size, b.at.value + b.size);
@@ -62,8 +62,7 @@ class Joining {
 
   private:
     std::span<Piece const> pieces_of(Target node) const {
-        Graph::Node const& n = graph_.nodes[node];
-        return std::span(graph_.pieces).subspan(n.begin, n.end - n.begin);
+        return graph_.pieces_of(graph_.nodes[node]);
     }
     bool join(std::uint32_t node, std::uint32_t second);
     bool may_read(std::uint32_t node, std::uint32_t second, Key const& key) const;

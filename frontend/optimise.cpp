@@ -11,16 +11,17 @@
 namespace tamis::frontend {
 namespace {
 
-std::span<Graph::Piece const> pieces_of(Graph const& graph, Graph::Node const& node) {
-    return std::span(graph.pieces).subspan(node.begin, node.end - node.begin);
-}
-
 // In more than a few ranges.
 bool searches(Graph const& graph, Graph::Node const& node) {
     if (node.end - node.begin < 5) return false;
     Ranges ranges;
-    ranges.read(pieces_of(graph, node));
+    ranges.read(graph.pieces_of(node));
     return ranges.runs.size() > 3;
+}
+
+Graph with_all_legs_shared(Graph graph) {
+    while (auto shared = share_legs(graph)) graph = std::move(*shared);
+    return graph;
 }
 
 // The graph's program.  Legs become one as long as no packet has a longer way to go for it, except
@@ -28,23 +29,21 @@ bool searches(Graph const& graph, Graph::Node const& node) {
 Optimised program_of(Graph graph, Formula const& formula, std::uint32_t accept, Span whole) {
     auto const program = [&](Graph const& of) { return generate(of, formula, accept, whole); };
     constexpr std::size_t long_list = 200;  // pieces; one instruction more is nothing there
-    bool const is_long = graph.pieces.size() > long_list;
+    if (graph.pieces.size() > long_list) {
+        join_neighbours(graph);
+        graph = with_all_legs_shared(std::move(graph));
+        return {program(graph), std::move(graph)};
+    }
     bool const halves = std::any_of(graph.nodes.begin(), graph.nodes.end(),
                                     [&](Graph::Node const& node) { return searches(graph, node); });
     std::optional<Graph> apart = join_neighbours(graph);
-    if (is_long) {
-        apart.reset();
-        while (share_legs(graph)) continue;
-        return {program(graph), std::move(graph)};
-    }
     std::size_t const path_apart = apart ? estimate(*apart).path : 0;
     if (apart && estimate(graph).path > path_apart) {
         graph = std::move(*apart);
         apart.reset();
     }
     if (apart && !halves) {
-        Graph shared = graph;
-        while (share_legs(shared)) continue;
+        Graph shared = with_all_legs_shared(graph);
         if (estimate(shared).path < path_apart) return {program(shared), std::move(shared)};
     }
     Optimised best{program(graph), std::move(graph)};
@@ -57,7 +56,7 @@ Optimised program_of(Graph graph, Formula const& formula, std::uint32_t accept, 
         }
         return path > longest;
     };
-    while (auto shared = with_shared_legs(best.graph)) {
+    while (auto shared = share_legs(best.graph)) {
         cbpf::Program other = program(*shared);
         if (other.insns.size() >= best.program.insns.size() || slower(other)) break;
         best = {std::move(other), std::move(*shared)};
@@ -68,9 +67,15 @@ Optimised program_of(Graph graph, Formula const& formula, std::uint32_t accept, 
 }  // namespace
 
 std::optional<Optimised> optimise(Formula& text, std::uint32_t accept, Span whole) {
+    constexpr std::size_t many = 10'000;  // nodes
     std::optional<Formula> versions;
     if (text.variables > 0) versions = with_versions(text);
     Formula& formula = versions ? *versions : text;
+    if (formula.nodes.size() > many) {
+        auto graph = decide_long(formula);
+        if (!graph) return std::nullopt;
+        return program_of(std::move(*graph), formula, accept, whole);
+    }
     List<Graph> graphs = decide(formula);
     if (graphs.empty()) return std::nullopt;
     // What looks longer by more than the estimate may be wrong is not tried.

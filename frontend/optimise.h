@@ -16,7 +16,7 @@ struct Optimised {
 
 // The program returns `accept` or 0 and is, for packets of full length, what lower() makes of the
 // formula; see decide() for others.  `whole` is the origin of the return instructions.  Nothing for
-// formulas of which there are no graphs.  Of long formulas the tests are dropped, see decide().
+// formulas of which there are no graphs.  Of long formulas the tree is dropped, see decide_long().
 std::optional<Optimised> optimise(Formula& formula, std::uint32_t accept, Span whole);
 
 }  // namespace tamis::frontend

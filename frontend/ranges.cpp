@@ -145,7 +145,7 @@ Estimate estimate(Graph const& graph) {
     List<std::size_t> path(graph.nodes.size());
     for (std::size_t i = graph.nodes.size(); i-- > 0;) {
         Graph::Node const& node = graph.nodes[i];
-        Pieces const pieces = Pieces(graph.pieces).subspan(node.begin, node.end - node.begin);
+        Pieces const pieces = graph.pieces_of(node);
         Key const& key = graph.keys[node.key];
         std::size_t const search = search_length(key, pieces);
         std::size_t const load = key.field.base == Base::transport ? 2 : 1;

@@ -9,6 +9,7 @@
 
 #include "frontend/few.h"
 #include "frontend/graph.h"
+#include "frontend/intervals.h"
 #include "frontend/ranges.h"
 
 namespace tamis::frontend {
@@ -21,30 +22,21 @@ constexpr std::uint32_t all_ones = ~std::uint32_t{0};
 constexpr std::size_t max_facts = 16, max_ranges = 6;  // that are remembered
 constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
 
-using Intervals = Few<Interval, 2 * (max_ranges + 1)>;
+using Values = Few<Interval, 2 * (max_ranges + 1)>;
 
 // The values that a key can have.
 struct Fact {
     std::uint32_t key;
-    Intervals values;
+    Values values;
 };
 struct Facts {
     bool reached = false;
     List<Fact> list;
 };
 
-void unite(Intervals& a, std::span<Interval const> b) {
-    a.insert(a.end(), b.begin(), b.end());
-    std::sort(a.begin(), a.end(),
-              [](Interval const& x, Interval const& y) { return x.low < y.low; });
-    std::size_t kept = 0;
-    for (Interval const& next : a) {
-        if (kept > 0 && (a[kept - 1].high == all_ones || next.low <= a[kept - 1].high + 1))
-            a[kept - 1].high = std::max(a[kept - 1].high, next.high);
-        else
-            a[kept++] = next;
-    }
-    a.shrink(kept);
+void add(Values& values, std::span<Interval const> more) {
+    values.insert(values.end(), more.begin(), more.end());
+    values.shrink(unite(values));
 }
 
 // How many bits of a whole field stand behind a part of it; nothing where it is no part.
@@ -91,10 +83,10 @@ class Simplifying {
     // What is not remembered as it stands is put into `bits`.
     using Known = std::span<Interval const>;
     Target resolved(Target target, std::uint32_t key, Interval values, Facts const& facts);
-    Known derived(std::uint32_t key, std::uint32_t other, Known values, Intervals& bits) const;
-    Known known(std::uint32_t key, Facts const& facts, Intervals& bits) const;
+    Known derived(std::uint32_t key, std::uint32_t other, Known values, Values& bits) const;
+    Known known(std::uint32_t key, Facts const& facts, Values& bits) const;
     Target where(Graph::Node const& node, Known values);
-    void learn(Target target, Facts const& before, std::uint32_t key, Intervals const& values);
+    void learn(Target target, Facts const& before, std::uint32_t key, Values const& values);
     void merge();
     bool changes_nothing(Graph::Node const& node, Target target) const;
     void rebuild(List<Target> const& places);
@@ -111,25 +103,22 @@ class Simplifying {
 // What is known of a key when another one has these values: nothing where that is not one value
 // for each range.
 Simplifying::Known Simplifying::derived(std::uint32_t key, std::uint32_t other, Known values,
-                                        Intervals& bits) const {
+                                        Values& bits) const {
     if (key == other) return values;
     if (!parts_) return {};
     Key const& part = graph_.keys[key];
     auto const behind = bits_behind(part, graph_.keys[other]);
     if (!behind) return {};
-    std::uint32_t const mask =
-        part.mask & (part.field.size == 0 ? all_ones : all_ones >> (32 - 8 * part.field.size));
     bits.clear();
     for (Interval const& range : values) {
         std::uint32_t const value = range.low >> *behind;
         if (value != range.high >> *behind) return {};
-        unite(bits, std::array{Interval{value & mask, value & mask}});
+        add(bits, std::array{Interval{value & part.max, value & part.max}});
     }
     return bits;
 }
 
-Simplifying::Known Simplifying::known(std::uint32_t key, Facts const& facts,
-                                      Intervals& bits) const {
+Simplifying::Known Simplifying::known(std::uint32_t key, Facts const& facts, Values& bits) const {
     for (Fact const& fact : facts.list)
         if (fact.key == key) return fact.values;
     if (!parts_) return {};
@@ -157,7 +146,7 @@ Target Simplifying::where(Graph::Node const& node, Known values) {
 
 Target Simplifying::resolved(Target target, std::uint32_t key, Interval values,
                              Facts const& facts) {
-    Intervals bits;
+    Values bits;
     while (!Graph::is_end(target)) {
         Graph::Node const& node = graph_.nodes[target];
         Known set = derived(node.key, key, std::span(&values, 1), bits);
@@ -170,7 +159,7 @@ Target Simplifying::resolved(Target target, std::uint32_t key, Interval values,
 }
 
 void Simplifying::learn(Target target, Facts const& before, std::uint32_t key,
-                        Intervals const& values) {
+                        Values const& values) {
     if (Graph::is_end(target)) return;
     Facts& facts = facts_[target];
     if (!facts.reached) {
@@ -181,11 +170,11 @@ void Simplifying::learn(Target target, Facts const& before, std::uint32_t key,
             facts.list.push_back({key, values});
         return;
     }
-    Intervals bits;
+    Values bits;
     std::erase_if(facts.list, [&](Fact& fact) {
         Known const set = fact.key == key ? Known(values) : known(fact.key, before, bits);
         if (set.empty()) return true;
-        unite(fact.values, set);
+        add(fact.values, set);
         return fact.values.size() > max_ranges;
     });
 }
@@ -236,7 +225,7 @@ void Simplifying::thread_node(std::uint32_t index) {
     Facts const facts = std::move(facts_[index]);
     struct Edge {
         Target target;
-        Intervals values;
+        Values values;
     };
     List<Edge> edges;
     for (Piece& piece : pieces_of(node)) {
@@ -376,7 +365,8 @@ void simplify(Graph& graph) {
     constexpr std::size_t few_keys = 32, many_pieces = 5'000;
     bool const many_keys = graph.keys.size() > few_keys;
     bool const parts = many_keys || has_parts(graph.keys);
-    // No field is read twice, nor a part of it.
+    // No key is read twice, nor a part of one.  Parts are looked for in every pair of keys, so
+    // among few keys only; among many they are used where a key is read twice anyway.
     auto const reads_all_once = [&] { return (many_keys || !parts) && reads_each_key_once(graph); };
     bool const decided =
         std::any_of(graph.nodes.begin(), graph.nodes.end(),

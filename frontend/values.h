@@ -27,8 +27,6 @@ constexpr bool takes(cbpf::Alu op, std::uint32_t number) {
 // The result; nothing where the program ends or the two run-time rules disagree.
 std::optional<std::uint32_t> apply(cbpf::Alu op, std::uint32_t a, std::uint32_t b);
 
-// Offsets up to here mean the same under both rules.
-inline constexpr std::uint32_t largest_offset = 0x7fffffff;
 inline constexpr std::size_t max_steps = 1000;  // of a relation: trees are walked by recursion
 
 // A tree of values.
@@ -90,10 +88,5 @@ struct Sides {
 };
 
 Sides sides_of(Values& values, Relation const& relation);
-
-// What the kernel knows about a packet, instead of a place in it.
-inline bool is_metadata(Field const& field) {
-    return field.base == Base::packet && field.at.value > largest_offset;
-}
 
 }  // namespace tamis::frontend
