@@ -2,6 +2,8 @@
 // instruction set.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -22,6 +24,10 @@ struct Insn {  // struct bpf_insn, bit for bit; a 64-bit immediate load takes tw
     constexpr bool operator==(Insn const&) const = default;
 };
 static_assert(sizeof(Insn) == 8);
+
+// Of a program, and of what the verifier walks through on all ways together
+// (BPF_COMPLEXITY_LIMIT_INSNS, include/linux/bpf.h).
+inline constexpr std::size_t max_insns = 1'000'000;
 
 // An instruction from plain numbers; what does not fit a field is cut off.
 constexpr Insn make_insn(unsigned code, unsigned dst = 0, unsigned src = 0, int off = 0,
@@ -231,6 +237,30 @@ constexpr Size size_of(Insn const& insn) { return static_cast<Size>(insn.code & 
 constexpr Mode mode_of(Insn const& insn) { return static_cast<Mode>(insn.code & 0xe0); }
 constexpr std::uint8_t op_of(Insn const& insn) { return insn.code & 0xf0; }  // ALU and jumps
 constexpr bool source_is_reg(Insn const& insn) { return (insn.code & 0x08) == source_reg; }
+
+// Where control may go on in a function, as absolute indices; where a jump leads comes first.  A
+// call comes back; an exit has nothing behind it.
+struct Ways {
+    std::array<std::size_t, 2> to{};
+    std::size_t count = 0;
+    constexpr void add(std::size_t pc) { to[count++] = pc; }
+    constexpr std::span<std::size_t const> all() const { return std::span(to).first(count); }
+};
+constexpr Ways ways(Insn const& insn, std::size_t pc) {
+    Ways ways;
+    bool const wide = class_of(insn) == Class::jmp;
+    if (wide || class_of(insn) == Class::jmp32) {
+        auto const op = static_cast<Jump>(op_of(insn));
+        if (op == Jump::exit) return ways;
+        if (op != Jump::call) {
+            std::int64_t const distance = op == Jump::ja && !wide ? insn.imm : insn.off;
+            ways.add(pc + 1 + static_cast<std::size_t>(distance));
+            if (op == Jump::ja) return ways;
+        }
+    }
+    ways.add(pc + (is_ld_imm64(insn) ? 2U : 1U));
+    return ways;
+}
 
 // The instructions as the kernel takes them on a little-endian machine: 8 bytes each, opcode first.
 std::vector<std::uint8_t> encode(std::span<Insn const> insns);

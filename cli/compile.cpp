@@ -250,8 +250,8 @@ Exit run_several(CompileOptions const& o, translator::Options translation, int l
         auto program = translator::translate(input->program, translation);
         if (!program) return report(program.error(), input->source);
         if (o.prove) {
-            Exit const proved =
-                prove_compiled(o.input, *input, link_type, &hook, &*program, translation, o.timeout);
+            Exit const proved = prove_compiled(o.input, *input, link_type, &hook, &*program,
+                                               translation, o.timeout);
             if (proved != Exit::success) return proved;
         }
         if (!program->maps.empty()) program->maps[0].name = counters_name(filter.name);

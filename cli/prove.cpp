@@ -512,7 +512,8 @@ Exit prove_compiled(InputOptions const& options, Input const& input, int link_ty
         if (code != Exit::success) complain(text_of(std::string(what), "", proof, 0));
     };
     if (extended)
-        need("translation", verify::prove_translation(input.program, *extended, translation, proving));
+        need("translation",
+             verify::prove_translation(input.program, *extended, translation, proving));
     if (options.unoptimised || !options.cbpf.empty()) return worst;
     auto const context = hook ? frontend::Context::live : frontend::Context::dead;
     InputOptions plain = options;

@@ -4,6 +4,11 @@
 #include "bpf/ebpf.h"
 #include "cli/input.h"
 #include "translator/translate.h"
+#include "verify/prove.h"
+
+namespace CLI {
+class App;
+}
 
 namespace tamis::cli {
 
@@ -15,8 +20,8 @@ Exit prove_compiled(InputOptions const& options, Input const& input, int link_ty
                     HookRow const* hook, ebpf::Program const* extended,
                     translator::Options const& translation, double timeout);
 
-// Seconds for one question, unless said otherwise.
-constexpr double default_timeout = 60;
+// --timeout; it says what `timeout` is unless it is given.
 void add_timeout(CLI::App& app, double& timeout);
+constexpr double default_timeout = verify::default_timeout.count();
 
 }  // namespace tamis::cli

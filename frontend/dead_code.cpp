@@ -51,11 +51,8 @@ List<bool> dead(std::vector<Insn> const& insns) {
     for (std::size_t pc = insns.size(); pc-- > 0;) {
         Insn const& insn = insns[pc];
         cbpf::Op const& op = *cbpf::find(insn.code);
-        State after = read[pc + 1];
-        if (op.kind == Kind::jump || op.kind == Kind::branch) {
-            cbpf::Targets const to = cbpf::targets(insn, pc, op.kind);
-            after = read[to.taken] | read[to.fallen];
-        }
+        cbpf::Targets const to = cbpf::targets(insn, pc, op.kind);
+        State const after = read[to.taken] | read[to.fallen];
         State const writes = state(op.writes, insn.k);
         dead[pc] = only_writes(insn, op) && (writes & after) == 0;
         read[pc] = dead[pc] ? after : (after & ~writes) | state(op.reads, insn.k);

@@ -64,8 +64,10 @@ Diagnostic refusal(int error, std::string_view log, std::string_view words, Hook
              .span = {}});
     if (log.find("BPF program is too large") != log.npos)
         diagnostic.notes.push_back(
-            {.message = "its verifier walks through at most 1000000 instructions, on all ways "
-                        "together: make several filters, each with a part of the list",
+            {.message =
+                 fmt::format("its verifier walks through at most {} instructions, on all ways "
+                             "together: make several filters, each with a part of the list",
+                             ebpf::max_insns),
              .span = {}});
     note_last_lines(diagnostic, text);
     return diagnostic;

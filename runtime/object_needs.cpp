@@ -83,16 +83,11 @@ class Walk {
             ebpf::Insn const& insn = code_[at];
             std::uint8_t const kind = BPF_CLASS(insn.code), op = BPF_OP(insn.code);
             if (kind == BPF_JMP || kind == BPF_JMP32) {
-                if (op == BPF_EXIT) return;
                 if (op == BPF_CALL) {
                     called(at, known);
                     continue;
                 }
-                bool const long_jump = kind == BPF_JMP32 && op == BPF_JA;
-                auto const distance = long_jump ? std::int64_t{insn.imm} : std::int64_t{insn.off};
-                reach(static_cast<std::size_t>(static_cast<std::int64_t>(at) + 1 + distance),
-                      known);
-                if (op != BPF_JA) reach(at + 1, known);
+                for (std::size_t const to : ebpf::ways(insn, at).all()) reach(to, known);
                 return;
             }
             step(insn, known);

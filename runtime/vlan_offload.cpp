@@ -118,15 +118,13 @@ std::optional<Span> asks_for_tag(cbpf::Program const& program) {
         bool const compares = insn.code == equal && before[i] == A::ethertype && is_tag(insn.k);
         if (compares || is_vlan_metadata(insn))
             return i < program.origin.size() ? program.origin[i] : Span{};
-        if (op.kind == cbpf::Kind::branch || op.kind == cbpf::Kind::jump) {
-            cbpf::Targets const to = cbpf::targets(insn, i, op.kind);
-            reach(to.taken, before[i]);
-            reach(to.fallen, before[i]);
-        } else if (op.kind != cbpf::Kind::ret) {
-            bool const loads = insn.code == load_half && insn.k == 12;
-            bool const keeps = (op.writes & cbpf::A) == 0;
-            reach(i + 1, loads ? A::ethertype : keeps ? before[i] : A::other);
-        }
+        if (op.kind == cbpf::Kind::ret) continue;
+        bool const loads = insn.code == load_half && insn.k == 12;
+        bool const keeps = (op.writes & cbpf::A) == 0;
+        A const after = loads ? A::ethertype : keeps ? before[i] : A::other;
+        cbpf::Targets const to = cbpf::targets(insn, i, op.kind);
+        reach(to.taken, after);
+        reach(to.fallen, after);
     }
     return std::nullopt;
 }

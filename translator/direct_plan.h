@@ -62,7 +62,8 @@ class Plan {
     // Whether what the caller puts into r0 stays there until the first call.
     bool keeps_r0() const;
 
-    // Where control comes to by arriving at an instruction: past jumps.
+    // Where control comes to by arriving at an instruction: past jumps, and past what was compared
+    // together with the word before.
     std::size_t landing(std::size_t pc, bool slow) const;
     // Where control goes: to an instruction in one of the versions; to where it comes by arriving
     // there, past jumps, or at an end; to where no match is, and from a check that fails.

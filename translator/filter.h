@@ -24,7 +24,8 @@ struct Ends {
     Builder::Label reject_after_call;
     std::optional<Builder::Label> accept;
     // Emits the code of the ends that are wanted so far, `accept` first; called behind the straight
-    // path, which may fall into it, and again behind what was kept out of that path.
+    // path, which may fall into it, and again behind what was kept out of that path.  With
+    // `more_to_come` there is code behind them that may jump to them.
     std::function<void(bool falls_into_accept, bool more_to_come)> place;
 };
 
@@ -62,7 +63,8 @@ struct Surroundings {
     Ends ends;
     // Emits what comes first, behind any call; told whether r0 is left alone up to the first call.
     std::function<void(bool keeps_r0)> begin = [](bool) {};
-    bool needs_context = false;  // in `context`, to the end
+    // In `context`, to the end: for calls, beside which a jump is nothing (layout.cpp).
+    bool needs_context = false;
     // Without a context: where the packet's bounds are, and what else may be used.
     std::optional<BodyRegisters> registers{};
 };

@@ -18,7 +18,6 @@ using ebpf::Reg;
 using ebpf::Size;
 
 constexpr std::uint32_t counters_map = 0;
-constexpr std::size_t max_insns = 1'000'000;  // of a program (BPF_COMPLEXITY_LIMIT_INSNS)
 
 ebpf::MapSpec counters_spec() {
     return {.name = "counters",
@@ -32,7 +31,7 @@ ebpf::MapSpec counters_spec() {
 
 Diagnostic too_long(std::size_t instructions) {
     return {fmt::format("{} instructions of eBPF: the kernel takes at most {}", instructions,
-                        max_insns),
+                        ebpf::max_insns),
             std::nullopt,
             {{"make several filters of it, each with a part of the list: -f A=EXPR -f B=EXPR",
               std::nullopt}}};
@@ -235,9 +234,10 @@ Result<ebpf::Program> translate(cbpf::Program const& program, Options const& opt
         : options.stats                 ? emit_counting(b, program, hook, options)
                                         : emit_deciding(b, program, hook, options);
     if (!done) return fail(done.error());
-    if (b.size() > max_insns) return fail(too_long(b.size()));
+    // Before jumps are laid out, which takes long; islands may make it more than that again.
+    if (b.size() > ebpf::max_insns) return fail(too_long(b.size()));
     auto translated = finish(b, std::move(functions), options.stats);
-    if (translated && translated->insns.size() > max_insns)
+    if (translated && translated->insns.size() > ebpf::max_insns)
         return fail(too_long(translated->insns.size()));
     return translated;
 }

@@ -1,5 +1,7 @@
 #include "verify/answered.h"
 
+#include "verify/term_values.h"
+
 namespace tamis::verify {
 
 // The terms, operands first, each with the places of its operands among them.
@@ -10,15 +12,13 @@ Answered::Question Answered::question(Terms const& terms, std::span<Term const> 
     auto const add = [&](auto value) {
         out.append(reinterpret_cast<char const*>(&value), sizeof value);
     };
-    auto const add_place = [&](Term term) {
-        auto const at = places.find(term.id);
-        add(at == places.end() ? ~std::uint32_t{0} : at->second);
-    };
+    add(static_cast<std::uint32_t>(parts.size()));
     for (Term const term : parts) {
         Terms::Node const& node = terms[term];
         add(node.op);
         add(node.width);
-        for (Term const operand : {node.a, node.b, node.c}) add_place(operand);
+        Term const inside[] = {node.a, node.b, node.c};
+        for (unsigned i = 0; i < operands(node.op); ++i) add(places.at(inside[i].id));
         if (node.op == Op::variable) {
             out += terms.name(term);
             add('\0');
@@ -27,7 +27,7 @@ Answered::Question Answered::question(Terms const& terms, std::span<Term const> 
         }
         places.emplace(term.id, static_cast<std::uint32_t>(places.size()));
     }
-    for (Term const assertion : assertions) add_place(assertion);
+    for (Term const assertion : assertions) add(places.at(assertion.id));
     return out;
 }
 

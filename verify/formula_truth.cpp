@@ -102,9 +102,6 @@ class Evaluator {
 
     void enter(std::uint32_t index, Way way) {
         Formula::Node const& node = f_.nodes[index];
-        variables_ = std::move(way.variables);
-        reached_ = way.guard;
-        way.variables = variables_;
         Open open{.kind = node.kind};
         switch (node.kind) {
             case Kind::test:
@@ -115,7 +112,7 @@ class Evaluator {
                 break;
             case Kind::assignment: {
                 frontend::Assignment const& a = f_.assignments[node.index];
-                way.variables[a.variable] = number(a.begin, a.end);
+                way.variables[a.variable] = number(a.begin, a.end, way);
                 open.so_far = always(true, way);
                 break;
             }
@@ -166,14 +163,14 @@ class Evaluator {
     Term constant(std::uint32_t value) { return t_.constant(value, 32); }
 
     Outcome test(frontend::Test const& test, Way const& way) {
-        Number const field = load(test.field, std::nullopt);
+        Number const field = load(test.field, std::nullopt, way);
         Term const masked = t_.and_(field.value, constant(test.mask));
         return either(field.known, compare(test.cond, masked, constant(test.value)), way);
     }
 
     Outcome relation(frontend::Relation const& r, Way const& way) {
-        Number const left = number(r.begin, r.middle);
-        Number const right = number(r.middle, r.end);
+        Number const left = number(r.begin, r.middle, way);
+        Number const right = number(r.middle, r.end, way);
         return either(t_.and_(left.known, right.known), compare(r.cond, left.value, right.value),
                       way);
     }
@@ -194,11 +191,11 @@ class Evaluator {
     }
 
     // The field, at an offset that may be increased by a number.
-    Number load(Field const& field, std::optional<Number> const& more) {
+    Number load(Field const& field, std::optional<Number> const& more, Way const& way) {
         if (field.base == Base::length) return {packet_.length(), t_.truth(true)};
         bool const constant_offset = field.at.variable == Offset::constant;
         Number from{constant(0), t_.truth(true)};
-        if (!constant_offset) from = variables_[field.at.variable];
+        if (!constant_offset) from = way.variables[field.at.variable];
         if (field.base == Base::variable) return from;
         if (field.base == Base::transport) from = behind_header(field, from);
         if (more) from = {t_.add(from.value, more->value), t_.and_(from.known, more->known)};
@@ -215,7 +212,7 @@ class Evaluator {
     }
 
     // steps[begin .. end)
-    Number number(std::uint32_t begin, std::uint32_t end) {
+    Number number(std::uint32_t begin, std::uint32_t end, Way const& way) {
         std::vector<Number> stack;
         for (std::uint32_t i = begin; i < end; ++i) {
             Step const& step = f_.steps[i];
@@ -224,10 +221,10 @@ class Evaluator {
                     stack.push_back({constant(step.value), t_.truth(true)});
                     break;
                 case Step::Kind::field:
-                    stack.push_back(load(step.field, std::nullopt));
+                    stack.push_back(load(step.field, std::nullopt, way));
                     break;
                 case Step::Kind::load:
-                    stack.back() = load(step.field, stack.back());
+                    stack.back() = load(step.field, stack.back(), way);
                     break;
                 case Step::Kind::negate:
                     stack.back().value = t_.sub(constant(0), stack.back().value);
@@ -235,7 +232,7 @@ class Evaluator {
                 case Step::Kind::binary: {
                     Number const right = stack.back();
                     stack.pop_back();
-                    stack.back() = binary(step.op, stack.back(), right);
+                    stack.back() = binary(step.op, stack.back(), right, way.guard);
                     break;
                 }
             }
@@ -244,11 +241,11 @@ class Evaluator {
         return stack.back();
     }
 
-    Number binary(cbpf::Alu op, Number const& a, Number const& b) {
+    Number binary(cbpf::Alu op, Number const& a, Number const& b, Term reached) {
         Term const known = t_.and_(a.known, b.known);
         if (op == cbpf::Alu::div || op == cbpf::Alu::mod)
             divided_ =
-                t_.or_(divided_, t_.and_(t_.and_(reached_, known), t_.eq(b.value, constant(0))));
+                t_.or_(divided_, t_.and_(t_.and_(reached, known), t_.eq(b.value, constant(0))));
         return {compute(op, a.value, b.value), known};
     }
 
@@ -283,9 +280,6 @@ class Evaluator {
     Terms& t_;
     PacketModel& packet_;
     Term divided_;
-    // Where what is looked at begins.
-    Term reached_{};
-    Numbers variables_{};
     std::vector<Open> open_{};
 };
 

@@ -67,9 +67,7 @@ class Rewriter {
         return (cls == ebpf::Class::jmp || cls == ebpf::Class::jmp32) && insn.code != 0x85 &&
                insn.code != 0x95;
     }
-    std::size_t target(std::size_t i) const {
-        return static_cast<std::size_t>(static_cast<std::ptrdiff_t>(i) + 1 + form_.insns[i].off);
-    }
+    std::size_t target(std::size_t i) const { return ebpf::ways(form_.insns[i], i).to[0]; }
 
     // `goto +0` goes away; one that becomes such thereby stays (opt_remove_nops).
     static bool removed(Insn const& insn) { return insn.code == 0x05 && insn.off == 0; }

@@ -64,8 +64,11 @@ struct Shared {
     Answered answered;
 };
 
+// For one question.
+inline constexpr std::chrono::seconds default_timeout{60};
+
 struct ProveOptions {
-    std::chrono::milliseconds timeout{60'000};
+    std::chrono::milliseconds timeout = default_timeout;
     bool blocks = true;  // dead code breaks the proof of a translation
     Shared* shared = nullptr;
     bool simplify = true;         // without: terms as the instructions say them

@@ -30,15 +30,18 @@ std::chrono::milliseconds Question::time_left() const {
 }
 
 Answer Question::sat(std::span<Term const> conditions, Model* model) {
-    if (!solver_) solver_ = std::make_unique<Solver>(terms);
     std::chrono::milliseconds const time = time_left();
-    if (!options_.shared) return solver_->ask(conditions, time, model);
+    auto const ask = [&](Model* found) {
+        if (!solver_) solver_ = std::make_unique<Solver>(terms);
+        return solver_->ask(conditions, time, found);
+    };
+    if (!options_.shared) return ask(model);
     Answered& answered = options_.shared->answered;
     Answered::Question question = Answered::question(terms, conditions);
     auto found = answered.find(question, terms, time);
     if (!found) {
         found.emplace();
-        found->answer = solver_->ask(conditions, time, &found->model);
+        found->answer = ask(&found->model);
         answered.remember(std::move(question), terms, time, *found);
     }
     if (model) *model = std::move(found->model);

@@ -87,13 +87,12 @@ Result<Machine::Region> Machine::region(u32 from, State start, std::vector<bool>
 }
 
 std::vector<u32> Machine::joins() {
-    std::vector<unsigned> ways(insns_.size(), 0);
+    std::vector<unsigned> arrivals(insns_.size(), 0);
     std::vector<u32> order = topological(0, 0);
     for (u32 const pc : order) {
-        Ways const from = ways_from(pc);
-        for (unsigned i = 0; i < from.count; ++i) ++ways[from.to[i]];
+        for (std::size_t const to : ebpf::ways(insns_[pc], pc).all()) ++arrivals[to];
     }
-    std::erase_if(order, [&](u32 pc) { return ways[pc] < 2; });
+    std::erase_if(order, [&](u32 pc) { return arrivals[pc] < 2; });
     return order;
 }
 
@@ -105,35 +104,19 @@ bool Machine::starts_block(std::size_t pc, std::size_t entry) const {
     return jumps && op_of(before) != static_cast<u32>(Jump::call);
 }
 
-Machine::Ways Machine::ways_from(std::size_t pc) const {
-    Insn const& insn = insns_[pc];
-    Ways ways;
-    bool const wide = class_of(insn) == Class::jmp;
-    if (wide || class_of(insn) == Class::jmp32) {
-        auto const op = static_cast<Jump>(op_of(insn));
-        if (op == Jump::exit) return ways;
-        if (op != Jump::call) {
-            s32 const distance = op == Jump::ja && !wide ? insn.imm : insn.off;
-            ways.add(pc + 1 + static_cast<std::size_t>(static_cast<s64>(distance)));
-            if (op == Jump::ja) return ways;
-        }
-    }
-    ways.add(pc + (is_ld_imm64(insn) ? 2U : 1U));
-    return ways;
-}
-
 // The instructions that can be reached from `entry` inside its function, each behind all that
 // lead to it.
 std::vector<u32> Machine::topological(std::size_t entry, u32 depth) {
     enum class Mark : std::uint8_t { unseen, open, done };
     std::vector<Mark> marks(insns_.size(), Mark::unseen);
     is_target_.resize(insns_.size(), false);
-    std::vector<std::pair<std::size_t, unsigned>> path{{entry, 0}};
+    std::vector<std::pair<std::size_t, std::size_t>> path{{entry, 0}};
     std::vector<u32> reversed;
     marks[entry] = Mark::open;
     while (!path.empty()) {
         auto& [pc, way] = path.back();
-        Ways const ways = depth == 0 && is_cut(pc, entry) ? Ways{} : ways_from(pc);
+        auto const ways =
+            depth == 0 && is_cut(pc, entry) ? ebpf::Ways{} : ebpf::ways(insns_[pc], pc);
         if (way == ways.count) {
             marks[pc] = Mark::done;
             reversed.push_back(static_cast<u32>(pc));
@@ -336,7 +319,7 @@ void Machine::leave(Term guard, State const& state) {
 void Machine::jump(Insn const& insn) {
     switch (static_cast<Jump>(op_of(insn))) {
         case Jump::ja:
-            return go(ways_from(pc_).to[0], s_.guard);
+            return go(ebpf::ways(insn, pc_).to[0], s_.guard);
         case Jump::exit:
             return leave(s_.guard, s_);
         case Jump::may_goto:
@@ -350,7 +333,7 @@ void Machine::jump(Insn const& insn) {
     for (bool const way : {true, false}) {
         Term const holds = way ? *taken : t_.not_(*taken);
         refine(insn, way);
-        go(way ? ways_from(pc_).to[0] : pc_ + 1, t_.and_(before.guard, holds));
+        go(way ? ebpf::ways(insn, pc_).to[0] : pc_ + 1, t_.and_(before.guard, holds));
         s_ = before;
     }
 }

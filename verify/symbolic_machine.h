@@ -108,16 +108,10 @@ class Machine {
         std::optional<State> end;
         Outcomes results;  // what r0 is, where it is a number
     };
-    struct Ways {
-        std::array<std::size_t, 2> to{};
-        unsigned count = 0;
-        void add(std::size_t pc) { to[count++] = pc; }
-    };
 
     std::optional<State> function(std::size_t entry, u32 depth, State start);
     bool is_cut(std::size_t pc, std::size_t entry) const;
     bool starts_block(std::size_t pc, std::size_t entry) const;
-    Ways ways_from(std::size_t pc) const;
     std::vector<u32> topological(std::size_t entry, u32 depth);
     void go(std::size_t to, Term guard);
     void go_on(std::size_t to);

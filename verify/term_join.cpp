@@ -5,7 +5,7 @@
 // tested other things on the way as well, or the same in another order, then still hold literally
 // the same value.
 #include <algorithm>
-#include <cassert>
+#include <iterator>
 
 #include "verify/term_values.h"
 
@@ -143,7 +143,7 @@ Term Terms::join(Term one, Term a, Term other, Term b) {
     if (a == b || is(other, 0)) return a;
     if (is(one, 0)) return b;
     if (!simplify_) return ite(one, a, b);
-    Facts const x = implied(one)[1], y = implied(other)[1];
+    Facts const &x = implied(one)[1], &y = implied(other)[1];
     for (std::size_t i = 0, j = 0; i < x.size() && j < y.size();) {
         if (x[i].term != y[j].term) {
             ++(x[i].term < y[j].term ? i : j);

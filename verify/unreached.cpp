@@ -103,42 +103,36 @@ class Search {
         return inside || ends ? both(reached + 1, none_holds(from)) : reach(reached);
     }
 
-    // Code that stands for no instruction is an end, for packets that match or those that do not;
-    // or for a divisor of 0 alone, where nothing but divisions leads to it.
+    // Code that stands for no instruction is an end: for what the instructions that lead to it
+    // stand for there.
     Answer is_end_wanted(std::uint32_t insn) {
+        bool entered = false;
         Answer any = Answer::no;
-        bool divides = false;
         for (std::size_t i = 0; i < extended_.insns.size(); ++i) {
-            if (!leads_to(i, insn)) continue;
-            std::uint32_t const from = extended_.origin[i].classic;
-            if (from == ebpf::Origin::none || !is_division(from)) return both(no_match, match);
-            divides = true;
-            Answer const zero = reach(first_insn + 3 * from + 1);
-            if (zero == Answer::yes) return zero;
-            if (zero == Answer::unknown) any = zero;
+            ebpf::Ways const on = ebpf::ways(extended_.insns[i], i);
+            if (std::ranges::find(on.all(), insn) == on.all().end()) continue;
+            entered = true;
+            Answer const way = ends_from(extended_.origin[i].classic);
+            if (way == Answer::yes) return way;
+            if (way == Answer::unknown) any = way;
         }
-        return divides ? any : both(no_match, match);
+        return entered ? any : both(no_match, match);  // where a function begins
     }
 
-    bool leads_to(std::size_t from, std::size_t to) const {
-        ebpf::Insn const& insn = extended_.insns[from];
-        ebpf::Class const kind = ebpf::class_of(insn);
-        bool const jumps = kind == ebpf::Class::jmp || kind == ebpf::Class::jmp32;
-        auto const operation = static_cast<ebpf::Jump>(insn.code & 0xf0);
-        if (jumps && operation == ebpf::Jump::exit) return false;
-        if (from + 1 == to && !(jumps && operation == ebpf::Jump::ja)) return true;
-        auto const distance = static_cast<std::int64_t>(to) - static_cast<std::int64_t>(from) - 1;
-        return jumps && operation != ebpf::Jump::call && insn.off == distance;
-    }
-
-    bool is_division(std::size_t pc) const {
+    // Whether the classic program has a packet that ends there.  The first way on from loads and
+    // divisions is that they end the program.
+    Answer ends_from(std::uint32_t pc) {
+        if (pc == ebpf::Origin::none) return both(no_match, match);
         cbpf::Op const& op = *cbpf::find(classic_.insns[pc].code);
-        return op.kind == cbpf::Kind::alu &&
-               (op.alu() == cbpf::Alu::div || op.alu() == cbpf::Alu::mod);
+        bool const forks =
+            op.kind == cbpf::Kind::branch || (op.kind == cbpf::Kind::ret && op.reads == cbpf::A);
+        std::size_t const first = first_insn + 3 * pc + 1;
+        return forks ? both(first, none_holds(pc)) : reach(first);
     }
 
     // The way on where a test does not hold.  Of tests that follow each other (translator/
-    // test_order.h) any may have become the last: behind it is where none of them holds.
+    // test_order.h) any may have become the last: behind it is where none of them holds.  What
+    // counts as such tests here is more than what is put in order: that errs towards not wanted.
     std::size_t none_holds(std::size_t pc) const {
         while (is_test(pc) && classic_.insns[pc].jf == 0 && is_test(pc + 1)) ++pc;
         return first_insn + 3 * pc + 2;

@@ -68,5 +68,21 @@ TEST(Ebpf, PartsOfAnOpcode) {
     for (unsigned const size : {1U, 2U, 4U, 8U}) EXPECT_EQ(bytes(size_of(size)), size);
 }
 
+TEST(Ebpf, WhereControlGoesOn) {
+    auto const from = [](Insn const& insn) {
+        Ways const on = ways(insn, 10);
+        return std::vector<std::size_t>(on.all().begin(), on.all().end());
+    };
+    using To = std::vector<std::size_t>;
+    EXPECT_EQ(from(make_insn(0x95)), To{});                         // exit
+    EXPECT_EQ(from(make_insn(0x85, 0, 0, 0, 7)), To{11});           // a call
+    EXPECT_EQ(from(make_insn(0x05, 0, 0, -3)), To{8});              // goto
+    EXPECT_EQ(from(make_insn(0x06, 0, 0, 0, 70'000)), To{70'011});  // gotol
+    EXPECT_EQ(from(make_insn(0x15, 1, 0, 5, 2)), (To{16, 11}));     // if r1 == 2
+    EXPECT_EQ(from(make_insn(0x16, 1, 0, 5, 2)), (To{16, 11}));     // if w1 == 2
+    EXPECT_EQ(from(make_insn(0x18)), To{12});                       // takes two
+    EXPECT_EQ(from(make_insn(0xb7)), To{11});
+}
+
 }  // namespace
 }  // namespace tamis::ebpf

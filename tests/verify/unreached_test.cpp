@@ -153,5 +153,26 @@ TEST(Unreached, WhatEndsADivisionIsAsDeadAsItIsInTheClassicProgram) {
     }
 }
 
+// Nothing but a load leads to that end, and a packet of 101 bytes has a first one.
+TEST(Unreached, WhatEndsALoadIsAsDeadAsItIsInTheClassicProgram) {
+    TAMIS_NEED_SOLVER();
+    for (Hook const hook : {Hook::xdp_frags, Hook::tc_ingress}) {
+        for (bool const long_enough : {true, false}) {
+            cbpf::Program const program =
+                classic(long_enough ? "ld #len\njgt #100, 0, 2\nldb [0]\nret #1\nret #0\n"
+                                    : "ld #len\njgt #0, 0, 2\nldb [5]\nret #1\nret #0\n");
+            translator::Options options = defaults(hook);
+            options.stats = false;
+            options.no_match = {find_action(row(hook), hook == Hook::xdp_frags ? "drop" : "shot"),
+                                0};
+            auto const translated = translator::translate(program, options);
+            ASSERT_TRUE(translated) << translated.error().message;
+            Proof const proof = prove_translation(program, *translated, options);
+            EXPECT_EQ(proof.outcome, Outcome::proved) << proof.reason;
+            EXPECT_EQ(proof.idle.empty(), !long_enough);
+        }
+    }
+}
+
 }  // namespace
 }  // namespace tamis::verify
