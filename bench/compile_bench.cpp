@@ -54,8 +54,8 @@ struct Row {
 };
 
 void filter(benchmark::State& state, Row& row, pcap_t* handle) {
-    constexpr int turn =
-        8;  // compilations between two looks at the clock, which takes its time, too
+    // Compilations between two looks at the clock, which takes its time, too.
+    constexpr int turn = 8;
     double ours = 0, theirs = 0;
     bool good = true;
     for (auto _ : state) {

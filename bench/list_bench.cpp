@@ -1,6 +1,7 @@
 // Long lists: how compile time, memory and program length grow with the number of terms.
 //
 //     list_bench [--most N]
+//     list_bench --only LIST TERMS    compiles one list once, for what measures a process
 //
 // For each kind of list and N = 10, 100, ... the best of several runs in CPU time, for the classic
 // program and for an XDP object; libpcap's pcap_compile beside them as long as that should take
@@ -65,8 +66,10 @@ int compile_only(std::string_view name, std::size_t terms) {
         long const before = kilobytes("VmRSS:");
         if (!frontend::compile(text, {})) return 1;
         fmt::print("{}\n", kilobytes("VmHWM:") - before);
+        return 0;
     }
-    return 0;
+    fmt::print(stderr, "no list is called '{}'\n", name);
+    return 1;
 }
 
 double libpcap_seconds(std::string const& text) {

@@ -209,6 +209,7 @@ bool has_reserved_bits(Text const& text, cbpf::Program const& ours, cbpf::Progra
         if (term.kind != Term::Kind::alu || term.alu != cbpf::Alu::and_) return false;
         std::uint32_t const mask = trace.terms()[term.right].value,
                             value = trace.terms()[term.left].value;
+        if (mask >> 16 == 0x1fff) return false;  // where fragments of IPv4 lie, and what follows
         for (unsigned byte = 0; byte < 4; ++byte)
             if ((((mask >> 8 * byte) & 0xff) | 3) == 0x1f && ((value >> 8 * byte) & 0xe0) != 0)
                 return true;

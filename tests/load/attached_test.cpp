@@ -3,8 +3,9 @@
 //
 // A case is an object of ./objects, what its sections leave open, and the event.  Its programs
 // count their runs in the map `runs`, each under its place in the file.  What the running kernel
-// does not take is skipped, with the reason; on Debian's Linux 6.12, where tests/qemu runs this,
-// only what is newer is.
+// does not take has to be refused; where what brings the event is missing, programs are only
+// loaded, and the output says so.  On Debian's Linux 6.12, where tests/qemu runs this, either is a
+// failure, except for what is newer.
 #include <algorithm>
 #include <array>
 #include <fstream>

@@ -9,6 +9,14 @@
 
 namespace tamis::test {
 
+// As `tamis compile --hook` translates.
+inline translator::Options options_for(HookRow const& hook) {
+    return {.hook = hook.hook,
+            .match = {find_action(hook, hook.match)},
+            .no_match = {find_action(hook, hook.no_match)},
+            .stats = true};
+}
+
 struct Translation {
     std::string name;
     translator::Options options;
@@ -18,18 +26,13 @@ struct Translation {
 // are others, and the order of instructions.
 inline std::vector<Translation> translations() {
     std::vector<Translation> out;
-    auto const add = [&](HookRow const& hook, std::string name, std::string_view match,
-                         std::string_view no_match, bool stats) {
-        out.push_back({std::move(name),
-                       {.hook = hook.hook,
-                        .match = {find_action(hook, match), 0},
-                        .no_match = {find_action(hook, no_match), 0},
-                        .shape = {.vlan_offload = translator::VlanOffload::metadata},
-                        .stats = stats}});
-    };
-    for (HookRow const& hook : hooks())
-        add(hook, std::string(hook.name), hook.match, hook.no_match, true);
-    add(row(Hook::xdp), "xdp, deciding", "pass", "drop", false);
+    for (HookRow const& hook : hooks()) out.push_back({std::string(hook.name), options_for(hook)});
+    HookRow const& xdp = row(Hook::xdp);
+    out.push_back({"xdp, deciding", options_for(xdp)});
+    out.back().options.no_match = {find_action(xdp, "drop")};
+    out.back().options.stats = false;
+    for (Translation& translation : out)
+        translation.options.shape.vlan_offload = translator::VlanOffload::metadata;
     return out;
 }
 

@@ -7,16 +7,9 @@
 #include "bpf/hooks.h"
 #include "bpf/link_types.h"
 #include "frontend/compile.h"
-#include "translator/translate.h"
+#include "tests/support/translations.h"
 
 namespace tamis::test {
-
-inline translator::Options options_for(HookRow const& hook) {
-    return {.hook = hook.hook,
-            .match = {find_action(hook, hook.match)},
-            .no_match = {find_action(hook, hook.no_match)},
-            .stats = true};
-}
 
 // The filter as `tamis compile --hook` compiles it.
 inline Result<cbpf::Program> compiled_at(HookRow const& hook, std::string const& text) {

@@ -7,6 +7,7 @@
 
 #include "bpf/hooks.h"
 #include "frontend/compile.h"
+#include "tests/support/translations.h"
 #include "translator/translate.h"
 #include "verify/prove.h"
 
@@ -19,13 +20,6 @@ inline cbpf::Program compiled(std::string_view text, bool optimise = false) {
     return frontend::compile(text, {.optimise = optimise})->program;
 }
 
-inline translator::Options defaults(Hook hook) {
-    HookRow const& at = row(hook);
-    translator::Options options;
-    options.hook = hook;
-    options.match = {find_action(at, at.match), 0};
-    options.no_match = {find_action(at, at.no_match), 0};
-    return options;
-}
+inline translator::Options defaults(Hook hook) { return test::options_for(row(hook)); }
 
 }  // namespace tamis::verify
