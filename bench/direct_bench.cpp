@@ -26,7 +26,6 @@
 
 #include <fmt/core.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include "bench/packet_loop.h"
 #include "bpf/builder.h"
@@ -39,13 +38,10 @@
 namespace tamis {
 namespace {
 
+using bench::die;
+
 constexpr std::size_t packet_count = 8192;
 constexpr int loads = 48, turns = 5, resamples = 2000;
-
-[[noreturn]] void die(std::string_view why) {
-    fmt::print(stderr, "{}\n", why);
-    std::exit(1);
-}
 
 // Nanoseconds of a packet at each load.
 struct Times {
@@ -70,11 +66,13 @@ Times measure(bench::PacketLoop const& loop, std::array<std::span<ebpf::Insn con
     std::array<std::vector<double>, 3> best;
     std::array<std::size_t, 3> order = {0, 1, 2};
     for (int load = 0; load < loads; ++load) {
-        std::array<int, 3> programs{}, padding{};
+        std::vector<test::Loaded> loaded;
+        std::array<int, 3> programs{};
         std::ranges::shuffle(order, random);
         for (std::size_t const which : order) {
-            padding[which] = bench::load_padding(random() % 256);
-            programs[which] = loop.load(filters[which], train_shift);
+            loaded.push_back(bench::load_padding(random() % 256));
+            loaded.push_back(loop.load(filters[which], train_shift));
+            programs[which] = loaded.back().fd;
             best[which].push_back(std::numeric_limits<double>::infinity());
         }
         for (int turn = 0; turn < turns; ++turn) {
@@ -84,7 +82,6 @@ Times measure(bench::PacketLoop const& loop, std::array<std::span<ebpf::Insn con
                 best[which].back() =
                     std::min(best[which].back(), loop.time(programs[which], number));
         }
-        for (std::size_t const which : order) close(programs[which]), close(padding[which]);
     }
     return {best[0], best[1], best[2]};
 }

@@ -39,11 +39,6 @@ constexpr std::int32_t data = -512, data_end = data + 8, first = data + 16, done
 constexpr std::uint32_t loop_type = BPF_PROG_TYPE_SCHED_CLS;
 constexpr std::uint8_t double_word = 0x79, exit_code = 0x95, jump_code = 0x05;
 
-[[noreturn]] void die(std::string_view why) {
-    fmt::print(stderr, "{}\n", why);
-    std::exit(1);
-}
-
 int make_array(std::uint32_t size) {
     bpf_attr attr{};
     attr.map_type = BPF_MAP_TYPE_ARRAY;
@@ -154,20 +149,20 @@ PacketLoop::~PacketLoop() {
     close(position_);
 }
 
-int PacketLoop::load(std::span<Insn const> filter, unsigned train_shift) const {
+test::Loaded PacketLoop::load(std::span<Insn const> filter, unsigned train_shift) const {
     return load_loop(filter, train_shift, false);
 }
 
 std::uint64_t PacketLoop::verdicts(std::span<Insn const> filter) const {
-    int const program = load_loop(filter, 0, true);
+    test::Loaded const program = load_loop(filter, 0, true);
     start_at(0);
     std::uint64_t all = 0;
-    for (std::uint32_t i = 0; i < 4 * count_; i += batch) all = 31 * all + run(program, 1);
-    close(program);
+    for (std::uint32_t i = 0; i < 4 * count_; i += batch) all = 31 * all + run(program.fd, 1);
     return all;
 }
 
-int PacketLoop::load_loop(std::span<Insn const> filter, unsigned train_shift, bool adds_up) const {
+test::Loaded PacketLoop::load_loop(std::span<Insn const> filter, unsigned train_shift,
+                                   bool adds_up) const {
     constexpr std::uint64_t position = 0, packets = 1;  // instead of the maps' values
     ebpf::Builder b;
     b.load_imm64(Reg::r2, position).load(Size::dword, Reg::r1, Reg::r2, 0);
@@ -217,7 +212,7 @@ int PacketLoop::load_loop(std::span<Insn const> filter, unsigned train_shift, bo
     if (loaded.fd < 0)
         die(fmt::format("the kernel refuses a filter in a loop:\n{}",
                         test::load_insns(insns, loop_type, 1).log));
-    return std::exchange(loaded.fd, -1);
+    return loaded;
 }
 
 void PacketLoop::start_at(std::uint32_t number) const {
@@ -244,13 +239,18 @@ double PacketLoop::time(int program, std::uint32_t number) const {
     return (thread_time() - start) / (repeat * batch);
 }
 
-int load_padding(std::size_t insns) {
+test::Loaded load_padding(std::size_t insns) {
     ebpf::Builder b;
     for (std::size_t i = 0; i <= insns; ++i) b.mov(Reg::r0, 0);
     b.exit();
     test::Loaded loaded = test::load_insns(b.finish()->insns, loop_type, 0);
     if (loaded.fd < 0) die("cannot load a program");
-    return std::exchange(loaded.fd, -1);
+    return loaded;
+}
+
+void die(std::string_view why) {
+    fmt::print(stderr, "{}\n", why);
+    std::exit(1);
 }
 
 }  // namespace tamis::bench

@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "bpf/ebpf.h"
+#include "tests/support/verifier.h"
 
 namespace tamis::bench {
 
@@ -26,8 +28,8 @@ class PacketLoop {
     PacketLoop& operator=(PacketLoop const&) = delete;
 
     // The loop around an XDP filter, which begins with loads of its context's bounds, in the
-    // kernel; each packet is taken 2^train_shift times in a row.  The caller closes it.
-    int load(std::span<ebpf::Insn const> filter, unsigned train_shift) const;
+    // kernel; each packet is taken 2^train_shift times in a row.
+    test::Loaded load(std::span<ebpf::Insn const> filter, unsigned train_shift) const;
 
     // Nanoseconds of this thread's time for one packet, over eight times as many as there are. From
     // each number on the packets come in another order.
@@ -38,7 +40,8 @@ class PacketLoop {
     std::uint64_t verdicts(std::span<ebpf::Insn const> filter) const;
 
   private:
-    int load_loop(std::span<ebpf::Insn const> filter, unsigned train_shift, bool adds_up) const;
+    test::Loaded load_loop(std::span<ebpf::Insn const> filter, unsigned train_shift,
+                           bool adds_up) const;
     void start_at(std::uint32_t number) const;
     static std::uint32_t run(int program, std::uint32_t repeat);
 
@@ -47,6 +50,9 @@ class PacketLoop {
 };
 
 // A program that takes up that many instructions, for what is loaded after it to lie elsewhere.
-int load_padding(std::size_t insns);
+test::Loaded load_padding(std::size_t insns);
+
+// Says why, and ends the process.
+[[noreturn]] void die(std::string_view why);
 
 }  // namespace tamis::bench
