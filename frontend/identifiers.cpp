@@ -206,12 +206,12 @@ bool Identifiers::decnet() {
     std::size_t at = 0;
     for (char const c : word) {
         bool const digit = c >= '0' && c <= '9';
-        if (!digit && (c != '.' || ++at == 2)) break;
+        if (!digit && (c != '.' || ++at == 2)) return no_decnet();
         if (digit)
             parts[at] = std::min(1024U, parts[at] * 10 + static_cast<std::uint32_t>(c - '0'));
     }
-    if (type_ != Type::host || id_.prefix != nullptr || id_.mask != nullptr || at != 1 ||
-        parts[0] > 63 || parts[1] > 1023)
+    if (type_ != Type::host || id_.prefix != nullptr || id_.mask != nullptr || parts[0] > 63 ||
+        parts[1] > 1023)
         return no_decnet();
     tests(id_.test).decnet(parts[0] << 10 | parts[1], q_.direction);
     return true;

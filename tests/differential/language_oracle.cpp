@@ -1,6 +1,7 @@
 #include "tests/differential/language_oracle.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <initializer_list>
 
@@ -121,6 +122,23 @@ bool ranges_of_any_base(Text const& text, std::vector<Edit>& edits) {
 
 bool decnet_net(Text const& text, std::vector<Edit>&) {
     return has(text, "decnet") && has(text, "net");
+}
+
+// Behind `decnet` a word of numbers and dots that is no AREA.NODE: 1.10.3 takes how it begins, and
+// of too large a number the lower bits.
+bool no_decnet_address(Text const& text, std::vector<Edit>&) {
+    bool of_decnet = false;
+    for (Token const& token : text.tokens) {
+        if (token.word == Word::decnet) of_decnet = true;
+        if (!of_decnet || token.kind != Kind::ipv4) continue;
+        std::string const word(spelt(text, token));
+        unsigned area = 0, node = 0;
+        char behind = 0;
+        if (std::sscanf(word.c_str(), "%u.%u%c", &area, &node, &behind) != 2 || area > 63 ||
+            node > 1023)
+            return true;
+    }
+    return false;
 }
 
 bool not_known_yet(Text const& text, std::vector<Edit>&) {
@@ -278,6 +296,8 @@ constexpr Difference table[] = {
      en10mb, "inbound", live_only},
     {"decnet net", Effect::refused_here, "CHANGES 1.11: decnet has hosts only",
      en10mb, "decnet net 1.2", decnet_net},
+    {"addresses of DECnet", Effect::refused_here, "pcap-filter(7) of 1.11: AREA.NODE",
+     en10mb, "decnet src 1.2.3", no_decnet_address},
     {"vxlan and gateway", Effect::refused_there, "pcap-filter(7) of 1.11",
      en10mb, "vxlan", not_known_yet},
     {"constants that are none", Effect::refused_there,
