@@ -28,13 +28,17 @@ std::uint32_t reads(Insn const& insn, HookRow const& hook) {
     std::uint32_t out = ((op.reads & cbpf::A) != 0 ? state_a : 0) |
                         ((op.reads & cbpf::X) != 0 ? state_x : 0) |
                         (op.kind == Kind::load_mem ? state_cell(insn.k) : 0);
+    if (may_return_a(insn, hook)) out |= state_a;
     if (op.kind == Kind::load_abs)
-        if (cbpf::Ancillary const* anc = cbpf::find_ancillary(insn.k)) {
+        if (cbpf::Ancillary const* anc = cbpf::find_ancillary(insn.k))
             if (anc->number == Anc::alu_xor_x) out |= state_a | state_x;
-            // A packet without a device ends the program with A.
-            if (anc->number == Anc::ifindex && hook.context == "__sk_buff") out |= state_a;
-        }
     return out;
+}
+
+bool may_return_a(Insn const& insn, HookRow const& hook) {
+    if (kind_of(insn) != Kind::load_abs || hook.context != "__sk_buff") return false;
+    cbpf::Ancillary const* const anc = cbpf::find_ancillary(insn.k);
+    return anc && anc->number == Anc::ifindex;
 }
 
 std::uint32_t writes(Insn const& insn) {

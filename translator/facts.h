@@ -64,6 +64,10 @@ constexpr std::uint32_t state_cell(std::uint32_t k) { return 4U << k; }
 std::uint32_t reads(cbpf::Insn const& insn, HookRow const& hook);
 std::uint32_t writes(cbpf::Insn const& insn);
 
+// A load of metadata that ends the program with A where the packet has no device
+// (net/core/filter.c).
+bool may_return_a(cbpf::Insn const& insn, HookRow const& hook);
+
 // A load of packet bytes.
 bool reads_packet(cbpf::Insn const& insn);
 

@@ -26,6 +26,7 @@ class Needs : Pass {
                 f.needed = std::min(f.needed, facts_[next].needed);
                 f.needed_x = std::min(f.needed_x, facts_[next].needed_x);
             });
+            if (may_return_a(insn, hook_)) f.needed = f.needed_x = 0;
             if (f.needed == Facts::never) continue;
             f.needed = std::max(f.needed, from_start(insn, f.needed_x));
             if ((writes(insn) & state_x) != 0) f.needed_x = 0;
@@ -60,18 +61,12 @@ class Live : Pass {
             // Reading for nobody is no reading; where a load lies and what is divided by still
             // counts.
             bool const ends =
-                is_packet_load(insn) || divides_by_x(insn) || ends_without_device(insn);
+                is_packet_load(insn) || divides_by_x(insn) || may_return_a(insn, hook_);
             f.live = (f.live_out & ~written) | (dead && !ends ? 0 : needs(pc));
         }
     }
 
   private:
-    static bool ends_without_device(Insn const& insn) {
-        cbpf::Ancillary const* anc =
-            kind_of(insn) == Kind::load_abs ? cbpf::find_ancillary(insn.k) : nullptr;
-        return anc && anc->number == Anc::ifindex;
-    }
-
     static bool divides_by_x(Insn const& insn) {
         cbpf::Op const& op = *cbpf::find(insn.code);
         return op.kind == Kind::alu && (op.reads & cbpf::X) != 0 &&
