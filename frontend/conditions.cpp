@@ -127,7 +127,7 @@ Ref Conditions::intern(Term term, Ref const* operands, std::size_t count, Interv
         term.end = u32(operands_.size());
     }
     std::uint32_t const hash = hash_of(term);
-    if (2 * terms_.size() > table_.size()) {
+    if (3 * terms_.size() > 2 * table_.size()) {
         table_.assign(2 * table_.size(), all_ones);
         fill_table();
     }

@@ -70,7 +70,7 @@ class Generating {
         std::uint32_t depth = 0;            // about how many instructions stand before it, at most
         std::uint32_t next = 0;             // of the group that shares its tree, in a ring
         std::uint32_t only_way = all_ones;  // to it, from a node that leads nowhere else
-        std::optional<Cube> cube;           // one comparison does
+        std::uint32_t cube = all_ones;      // in cubes_: one comparison does
         Registers registers;                // when it begins
     };
     static Label label_of(Target target) {
@@ -86,6 +86,10 @@ class Generating {
         return is_bit_test(keys_[node.key], pieces_of(node));
     }
     void find_searches();
+    Cube const* cube_of(std::uint32_t index) const {
+        std::uint32_t const cube = plans_[index].cube;
+        return cube == all_ones ? nullptr : &cubes_[cube];
+    }
     Assignment const& assignment(Key const& key) const {
         return formula_.assignments[key.relation];
     }
@@ -117,6 +121,7 @@ class Generating {
     List<Key> const& keys_;
     Assembler assembler_;
     List<Plan> plans_;  // of nodes
+    List<Cube> cubes_;  // of few of them
     Label next_label_ = 0;
     List<Insn> code_;
     std::uint32_t pending_ = 0;  // where the code of the next block begins
@@ -132,8 +137,12 @@ void Generating::find_searches() {
         unsigned const ignored = ignorable_bits(keys_[node.key], pieces_of(node));
         std::size_t const masks = keys_[node.key].mask != all_ones || ignored > 0 ? 1 : 0;
         std::size_t const otherwise = count_comparisons(pieces_of(node), ignored) + masks;
-        plans_[i].cube = find_cube(pieces_of(node), otherwise);
-        if (!plans_[i].cube) plans_[i].ignored = u8(ignored);
+        if (auto const cube = find_cube(pieces_of(node), otherwise)) {
+            plans_[i].cube = u32(cubes_.size());
+            cubes_.push_back(*cube);
+        } else {
+            plans_[i].ignored = u8(ignored);
+        }
     }
 }
 
@@ -194,7 +203,7 @@ Registers Generating::after(std::uint32_t index, Registers registers) {
     }
     if (key.relation != Key::no_relation)
         return calculation(formula_, formula_.relations[key.relation], key.value, registers)->after;
-    auto const& searched = plans_[index].cube;
+    Cube const* const searched = cube_of(index);
     bool const keeps =
         tests_bits(node) || pieces_of(node).size() == 1 || (searched && searched->value == 0);
     bool const loads = !registers.a || registers.a->field != key.field ||
@@ -428,7 +437,7 @@ void Generating::tree(std::uint32_t index, Label label, bool masks) {
                    node.span);
         return;
     }
-    if (auto const& searched = plans_[index].cube) {
+    if (Cube const* const searched = cube_of(index)) {
         Label const inside = label_of(searched->inside), outside = label_of(searched->outside);
         if (searched->value == 0)
             return comparison(label, Cond::set, searched->mask, outside, inside, node.span);

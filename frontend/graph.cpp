@@ -262,9 +262,9 @@ class Deciding {
   public:
     Deciding(Conditions& conditions, bool deep) : conditions_(conditions), deep_(deep) {
         nodes_.resize(conditions.size() + 32, unseen);
-        graph_.nodes.reserve(16 + conditions.size() / 2);
-        graph_.pieces.reserve(48 + 2 * conditions.size());
-        finished_.reserve(16 + conditions.size() / 2);
+        graph_.nodes.reserve(16 + conditions.size());
+        graph_.pieces.reserve(48 + 3 * conditions.size());
+        finished_.reserve(16 + conditions.size());
     }
     bool run(Ref whole);
     Graph finish();  // after run(), when the conditions may be gone

@@ -63,7 +63,7 @@ class Blocks {
 #endif
     static constexpr std::size_t sizes = 8, smallest = 64;  // 64 bytes to 8 KiB
     static constexpr std::size_t kinds = sanitized ? 0 : sizes;
-    static constexpr std::size_t mapped = sanitized ? ~std::size_t{0} : 512 * 1024;
+    static constexpr std::size_t mapped = sanitized ? ~std::size_t{0} : 256 * 1024;
     // Of each size 4 KiB, or four blocks.
     static constexpr std::size_t most(std::size_t kind) {
         return std::max<std::size_t>(4, 64 >> kind);
