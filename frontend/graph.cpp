@@ -442,7 +442,7 @@ std::optional<Graph> decide_long(Formula& formula) {
         if (!deciding.run(*whole)) continue;
         conditions.reset();
         Graph graph = deciding.finish();
-        simplify(graph);
+        simplify(graph, deep);
         return graph;
     }
     return std::nullopt;
@@ -461,12 +461,12 @@ List<Graph> decide(Formula const& formula, bool several) {
     if (deep) {
         bool const last = !several || deep->nodes.size() > enough || reads_each_key_once(*deep);
         graphs.push_back(last ? std::move(*deep) : *deep);
-        simplify(graphs[0]);
+        simplify(graphs[0], true);
         if (last || reads_each_key_once(graphs[0])) return graphs;
     }
 
     auto const add = [&](Graph graph) {
-        simplify(graph);
+        simplify(graph, false);
         graphs.push_back(std::move(graph));
     };
     conditions.keep(std::span(&*whole, 1));

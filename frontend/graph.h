@@ -55,8 +55,8 @@ std::optional<Graph> decide_long(Formula& formula);
 bool reads_each_key_once(Graph const& graph);
 
 // Takes tests out that are decided on every path that leads to them or change nothing, and makes
-// equal nodes one.
-void simplify(Graph& graph);
+// equal nodes one.  `decided`: no path reads a key twice anyway.
+void simplify(Graph& graph, bool decided);
 
 // Makes one field of two that lie side by side, where that saves instructions.  Returns the graph
 // as it was; nothing where nothing did.

@@ -19,34 +19,34 @@ bool searches(Graph const& graph, Graph::Node const& node) {
     return ranges.runs.size() > 3;
 }
 
-Graph with_all_legs_shared(Graph graph) {
-    while (auto shared = share_legs(graph)) graph = std::move(*shared);
-    return graph;
+// With one leg shared more in each; the first is the graph as it is.
+List<Graph> with_legs_shared(Graph graph) {
+    List<Graph> graphs;
+    graphs.push_back(std::move(graph));
+    while (auto shared = share_legs(graphs.back())) graphs.push_back(std::move(*shared));
+    return graphs;
 }
 
 // The graph's program.  Legs become one as long as no packet has a longer way to go for it, except
 // for what neighbours that became one, or searches in halves, have saved.
 Optimised program_of(Graph graph, Formula const& formula, std::uint32_t accept, Span whole) {
     auto const program = [&](Graph const& of) { return generate(of, formula, accept, whole); };
+    auto const optimised = [&](Graph& of) { return Optimised{program(of), std::move(of)}; };
     constexpr std::size_t long_list = 200;  // pieces; one instruction more is nothing there
-    if (graph.pieces.size() > long_list) {
-        join_neighbours(graph);
-        graph = with_all_legs_shared(std::move(graph));
-        return {program(graph), std::move(graph)};
-    }
-    bool const halves = std::any_of(graph.nodes.begin(), graph.nodes.end(),
-                                    [&](Graph::Node const& node) { return searches(graph, node); });
+    bool const is_long = graph.pieces.size() > long_list;
+    bool const halves =
+        !is_long && std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                                [&](Graph::Node const& node) { return searches(graph, node); });
     std::optional<Graph> apart = join_neighbours(graph);
-    std::size_t const path_apart = apart ? estimate(*apart).path : 0;
-    if (apart && estimate(graph).path > path_apart) {
+    std::size_t const path_apart = apart && !is_long ? estimate(*apart).path : 0;
+    if (apart && !is_long && estimate(graph).path > path_apart) {
         graph = std::move(*apart);
         apart.reset();
     }
-    if (apart && !halves) {
-        Graph shared = with_all_legs_shared(graph);
-        if (estimate(shared).path < path_apart) return {program(shared), std::move(shared)};
-    }
-    Optimised best{program(graph), std::move(graph)};
+    List<Graph> shared = with_legs_shared(std::move(graph));
+    if (is_long || (apart && !halves && estimate(shared.back()).path < path_apart))
+        return optimised(shared.back());
+    Optimised best = optimised(shared[0]);
     std::size_t longest = cbpf::longest_path(best.program.insns) + (halves ? 1 : 0);
     auto const slower = [&](cbpf::Program const& other) {
         std::size_t const path = cbpf::longest_path(other.insns);
@@ -56,10 +56,10 @@ Optimised program_of(Graph graph, Formula const& formula, std::uint32_t accept, 
         }
         return path > longest;
     };
-    while (auto shared = share_legs(best.graph)) {
-        cbpf::Program other = program(*shared);
+    for (std::size_t i = 1; i < shared.size(); ++i) {
+        cbpf::Program other = program(shared[i]);
         if (other.insns.size() >= best.program.insns.size() || slower(other)) break;
-        best = {std::move(other), std::move(*shared)};
+        best = {std::move(other), std::move(shared[i])};
     }
     return best;
 }

@@ -24,10 +24,10 @@ constexpr auto u32(std::size_t n) { return static_cast<std::uint32_t>(n); }
 
 using Values = Few<Interval, 2 * (max_ranges + 1)>;
 
-// The values that a key can have.
+// The values that a key can have; none where they are too many to remember.
 struct Fact {
     std::uint32_t key;
-    Values values;
+    std::uint32_t begin, end;  // among all that are remembered
 };
 struct Facts {
     bool reached = false;
@@ -66,11 +66,12 @@ class Simplifying {
     Simplifying(Graph& graph, bool parts, bool threads)
         : graph_(graph), parts_(parts), threads_(threads) {}
 
-    // False when there is nothing more to change.
+    // True when edges lead elsewhere now, which can show more of what is known.
     bool run() {
         if (threads_) thread();
+        bool const threaded = changed_;
         merge();
-        return threads_ && changed_;
+        return threaded;
     }
 
   private:
@@ -86,14 +87,23 @@ class Simplifying {
     Known derived(std::uint32_t key, std::uint32_t other, Known values, Values& bits) const;
     Known known(std::uint32_t key, Facts const& facts, Values& bits) const;
     Target where(Graph::Node const& node, Known values);
-    void learn(Target target, Facts const& before, std::uint32_t key, Values const& values);
+    void learn(Target target, Facts const& before, Fact const& own);
+    Known values_of(Fact const& fact) const {
+        return std::span(values_).subspan(fact.begin, fact.end - fact.begin);
+    }
+    Fact remember(std::uint32_t key, Known values) {
+        auto const begin = u32(values_.size());
+        values_.insert(values_.end(), values.begin(), values.end());
+        return {key, begin, u32(values_.size())};
+    }
     void merge();
     bool changes_nothing(Graph::Node const& node, Target target) const;
     void rebuild(List<Target> const& places);
 
     Graph& graph_;
     bool parts_, threads_, changed_ = false;
-    List<Facts> facts_;
+    List<Facts> facts_;  // of each node
+    List<Interval> values_;
     List<std::uint32_t> needs_;  // packets that are shorter are not accepted from here on
     List<std::uint16_t> reads_;  // variables that are read from here on
 };
@@ -120,10 +130,10 @@ Simplifying::Known Simplifying::derived(std::uint32_t key, std::uint32_t other, 
 
 Simplifying::Known Simplifying::known(std::uint32_t key, Facts const& facts, Values& bits) const {
     for (Fact const& fact : facts.list)
-        if (fact.key == key) return fact.values;
+        if (fact.key == key) return values_of(fact);
     if (!parts_) return {};
     for (Fact const& fact : facts.list)
-        if (auto const values = derived(key, fact.key, fact.values, bits); !values.empty())
+        if (auto const values = derived(key, fact.key, values_of(fact), bits); !values.empty())
             return values;
     return {};
 }
@@ -158,24 +168,28 @@ Target Simplifying::resolved(Target target, std::uint32_t key, Interval values,
     return target;
 }
 
-void Simplifying::learn(Target target, Facts const& before, std::uint32_t key,
-                        Values const& values) {
-    if (Graph::is_end(target)) return;
+// On one more way to a node: what was known before, and the values of the key that was read.
+void Simplifying::learn(Target target, Facts const& before, Fact const& own) {
     Facts& facts = facts_[target];
     if (!facts.reached) {
-        facts = before;
         facts.reached = true;
-        std::erase_if(facts.list, [&](Fact const& f) { return f.key == key; });
-        if (facts.list.size() < max_facts && values.size() <= max_ranges)
-            facts.list.push_back({key, values});
+        facts.list.reserve(before.list.size() + 1);
+        for (Fact const& fact : before.list)
+            if (fact.key != own.key) facts.list.push_back(fact);
+        if (facts.list.size() < max_facts && own.begin != own.end) facts.list.push_back(own);
         return;
     }
-    Values bits;
+    Values bits, all;
     std::erase_if(facts.list, [&](Fact& fact) {
-        Known const set = fact.key == key ? Known(values) : known(fact.key, before, bits);
-        if (set.empty()) return true;
-        add(fact.values, set);
-        return fact.values.size() > max_ranges;
+        Known const more = fact.key == own.key ? values_of(own) : known(fact.key, before, bits);
+        if (more.empty()) return true;
+        Known const so_far = values_of(fact);
+        if (more.data() == so_far.data()) return false;
+        all.assign(so_far.begin(), so_far.end());
+        add(all, more);
+        if (all.size() > max_ranges) return true;
+        fact = remember(fact.key, all);
+        return false;
     });
 }
 
@@ -223,27 +237,37 @@ void Simplifying::thread_node(std::uint32_t index) {
     look_ahead(index);
     Graph::Node const& node = graph_.nodes[index];
     Facts const facts = std::move(facts_[index]);
+    // For each target, the values that lead there; how many there are, where that is too much.
     struct Edge {
         Target target;
-        Values values;
+        std::uint32_t count;
+        std::array<Interval, max_ranges> values;
     };
-    List<Edge> edges;
+    Few<Edge, 4> edges;
     for (Piece& piece : pieces_of(node)) {
         if (Graph::is_end(piece.target)) continue;
         Target const target = resolved(piece.target, node.key, {piece.low, piece.high}, facts);
         changed_ = changed_ || target != piece.target;
         piece.target = target;
-        if (Graph::is_end(piece.target)) continue;
+        if (Graph::is_end(target)) continue;
         auto edge = std::find_if(edges.begin(), edges.end(),
-                                 [&](Edge const& e) { return e.target == piece.target; });
-        if (edge == edges.end()) edge = edges.insert(edge, Edge{piece.target, {}});
-        if (edge->values.size() <= max_ranges) edge->values.push_back({piece.low, piece.high});
+                                 [&](Edge const& e) { return e.target == target; });
+        if (edge == edges.end()) {
+            edges.push_back({target, 0, {}});
+            edge = &edges.back();
+        }
+        if (edge->count < max_ranges) edge->values[edge->count] = {piece.low, piece.high};
+        ++edge->count;
     }
-    for (Edge const& edge : edges) learn(edge.target, facts, node.key, edge.values);
+    for (Edge const& edge : edges) {
+        std::size_t const remembered = edge.count <= max_ranges ? edge.count : 0;
+        learn(edge.target, facts,
+              remember(node.key, std::span(edge.values).first(remembered)));
+    }
 }
 
 void Simplifying::thread() {
-    facts_.assign(graph_.nodes.size(), {});
+    facts_.resize(graph_.nodes.size());
     if (!Graph::is_end(graph_.root)) facts_[graph_.root].reached = true;
     for (std::uint32_t i = 0; i < graph_.nodes.size(); ++i)
         if (facts_[i].reached) thread_node(i);
@@ -361,21 +385,22 @@ bool reads_each_key_once(Graph const& graph) {
     return true;
 }
 
-void simplify(Graph& graph) {
+void simplify(Graph& graph, bool decided) {
     constexpr std::size_t few_keys = 32, many_pieces = 5'000;
     bool const many_keys = graph.keys.size() > few_keys;
     bool const parts = many_keys || has_parts(graph.keys);
-    // No key is read twice, nor a part of one.  Parts are looked for in every pair of keys, so
-    // among few keys only; among many they are used where a key is read twice anyway.
-    auto const reads_all_once = [&] { return (many_keys || !parts) && reads_each_key_once(graph); };
-    bool const decided =
-        std::any_of(graph.nodes.begin(), graph.nodes.end(),
-                    [](Graph::Node const& node) { return node.end - node.begin == 1; });
-    if (!decided && reads_all_once()) return;
-    // Edges that lead elsewhere now can show more of what is known.
     constexpr int rounds = 4;
     for (int i = 0; i < rounds; ++i) {
-        bool const threads = graph.pieces.size() <= many_pieces && !reads_all_once();
+        bool const all_once = reads_each_key_once(graph);
+        bool const tests_only =
+            std::none_of(graph.nodes.begin(), graph.nodes.end(),
+                         [](Graph::Node const& node) { return node.end - node.begin == 1; });
+        // Whether a path may read a key twice, or a part of one.  Parts are looked for in every
+        // pair of keys, so among few keys only; among many they are used where a key is read twice
+        // anyway.
+        bool const twice = many_keys ? !all_once : parts || (!decided && !all_once);
+        bool const threads = twice && graph.pieces.size() <= many_pieces;
+        if (!threads && tests_only && all_once) return;
         if (!Simplifying(graph, parts, threads).run()) return;
     }
 }
