@@ -8,6 +8,7 @@
 
 #include "frontend/arithmetic.h"
 #include "frontend/conditions.h"
+#include "frontend/ranges.h"
 
 namespace tamis::frontend {
 namespace {
@@ -266,7 +267,7 @@ class Deciding {
         graph_.pieces.reserve(48 + 3 * conditions.size());
         finished_.reserve(16 + conditions.size());
     }
-    bool run(Ref whole);
+    bool run(Ref whole, std::size_t most_nodes = ~std::size_t{0});
     Graph finish();  // after run(), when the conditions may be gone
 
   private:
@@ -300,7 +301,7 @@ void Deciding::expand(Ref ref) {
 
 // Depth first, without recursion: there may be as many levels as fields.  False: there are too many
 // cases.
-bool Deciding::run(Ref whole) {
+bool Deciding::run(Ref whole, std::size_t most_nodes) {
     struct Visit {
         Target node;
         std::uint32_t next;
@@ -315,6 +316,7 @@ bool Deciding::run(Ref whole) {
     graph_.root = whole;
     visit(whole);
     while (!path.empty() && !conditions_.exhausted()) {
+        if (graph_.nodes.size() > most_nodes) return false;
         Visit& at = path.back();
         Graph::Node const& node = graph_.nodes[at.node];
         if (at.next == node.end - node.begin) {
@@ -407,6 +409,17 @@ bool same(Graph const& one, Graph const& other) {
                       same_node);
 }
 
+// What could be saved at most by reading each key in one place: in instructions, about.
+std::size_t length_again(Graph const& graph) {
+    List<bool> seen(graph.keys.size());
+    std::size_t length = 0;
+    for (Graph::Node const& node : graph.nodes) {
+        if (seen[node.key]) length += 1 + search_length(graph.keys[node.key], graph.pieces_of(node));
+        seen[node.key] = true;
+    }
+    return length;
+}
+
 std::size_t work_of(Formula const& formula) {
     constexpr std::size_t least = 100'000, per_node = 200;
     return least + per_node * formula.nodes.size();
@@ -418,9 +431,10 @@ Conditions conditions_for(Formula const& formula, std::size_t before) {
     return {formula.nodes.size(), work_of(formula), before};
 }
 
-std::optional<Graph> decided(Conditions& conditions, Ref whole, bool deep) {
+std::optional<Graph> decided(Conditions& conditions, Ref whole, bool deep,
+                             std::size_t most_nodes = ~std::size_t{0}) {
     Deciding deciding(conditions, deep);
-    if (!deciding.run(whole)) return std::nullopt;
+    if (!deciding.run(whole, most_nodes)) return std::nullopt;
     return deciding.finish();
 }
 
@@ -451,7 +465,7 @@ std::optional<Graph> decide_long(Formula& formula) {
 // The graph in which later tests of a field are decided where it is read has the shortest paths;
 // but what follows may come several times in it.  The others are closer to the text.
 List<Graph> decide(Formula const& formula, bool several) {
-    constexpr std::size_t enough = 2000;
+    constexpr std::size_t enough = 2000, little = 3;
     List<Graph> graphs;
     graphs.reserve(3);
     Conditions conditions = conditions_for(formula, few_before);
@@ -476,9 +490,13 @@ List<Graph> decide(Formula const& formula, bool several) {
     if (!deep || !same(*closer, *deep)) add(std::move(*closer));
     if (!several) return graphs;
 
+    std::size_t fewest = graphs[0].nodes.size();
+    for (Graph const& graph : graphs) fewest = std::min(fewest, graph.nodes.size());
+    if (length_again(graphs[0]) <= little) return graphs;
     Conditions apart = conditions_for(formula, none_before);
     auto const as_written = Reading(formula, apart).run();
-    auto closest = as_written ? decided(apart, *as_written, false) : std::nullopt;
+    auto closest =
+        as_written ? decided(apart, *as_written, false, 2 * fewest + 8) : std::nullopt;
     if (closest) add(std::move(*closest));
     return graphs;
 }

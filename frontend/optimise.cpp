@@ -87,7 +87,7 @@ std::optional<Optimised> optimise(Formula& text, std::uint32_t accept, Span whol
     }
     std::optional<Optimised> best;
     for (std::size_t i = 0; i < graphs.size(); ++i) {
-        if (lengths[i] > shortest + shortest / 5) continue;
+        if (lengths[i] > shortest + shortest / 6) continue;
         Optimised made = program_of(std::move(graphs[i]), formula, accept, whole);
         if (!best || made.program.insns.size() < best->program.insns.size()) best = std::move(made);
     }
