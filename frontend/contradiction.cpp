@@ -17,17 +17,18 @@ constexpr std::size_t max_parts = 40;  // of a conjunction that are compared
 
 class Search {
   public:
-    explicit Search(Formula const& formula) : formula_(formula), part_(formula) {}
+    explicit Search(Formula const& formula) : formula_(formula) {}
 
     // The smallest part of the tree that ends at `node`, which is never true, that is never true.
     std::optional<Diagnostic> run(std::size_t node);
 
   private:
     std::vector<std::size_t> operands(std::size_t node) const;
+    bool asks_each_byte_once(std::size_t node) const;
     bool is_never_true(std::initializer_list<std::size_t> parts);
 
     Formula const& formula_;
-    Formula part_;  // with other nodes each time
+    std::optional<Formula> part_;  // with other nodes each time
 };
 
 std::vector<std::size_t> Search::operands(std::size_t node) const {
@@ -40,16 +41,52 @@ std::vector<std::size_t> Search::operands(std::size_t node) const {
     return found;
 }
 
+// Whether the first alternatives of a tree are equalities of bytes that no other one reads: then it
+// can be true, and most single protocols need no graph for that.
+bool Search::asks_each_byte_once(std::size_t node) const {
+    std::vector<Field> asked;
+    std::vector<std::size_t> open{node};
+    while (!open.empty()) {
+        Formula::Node const& next = formula_.nodes[open.back()];
+        auto const parts = operands(open.back());
+        open.pop_back();
+        if (next.kind == Kind::conjunction) {
+            open.insert(open.end(), parts.begin(), parts.end());
+            continue;
+        }
+        if (next.kind == Kind::disjunction) {
+            open.push_back(parts[0]);
+            continue;
+        }
+        if (next.kind != Kind::test) return false;
+        Test const& test = formula_.tests[next.index];
+        Field const& field = test.field;
+        std::uint32_t const widest = ~std::uint32_t{0} >> (32 - 8 * field.size);
+        auto const overlaps = [&](Field const& other) {
+            return field.at.value < other.at.value + other.size &&
+                   other.at.value < field.at.value + field.size;
+        };
+        if (test.cond != cbpf::Cond::eq || (test.value & ~(test.mask & widest)) != 0 ||
+            field.base != Base::packet || field.at.variable != Offset::constant ||
+            is_metadata(field) || std::any_of(asked.begin(), asked.end(), overlaps))
+            return false;
+        asked.push_back(field);
+    }
+    return true;
+}
+
 // All these trees together.
 bool Search::is_never_true(std::initializer_list<std::size_t> parts) {
-    part_.nodes.clear();
+    if (parts.size() == 1 && asks_each_byte_once(*parts.begin())) return false;
+    if (!part_) part_ = formula_;
+    part_->nodes.clear();
     for (std::size_t const part : parts)
-        part_.nodes.insert(part_.nodes.end(),
-                           formula_.nodes.begin() +
-                               static_cast<std::ptrdiff_t>(part + 1 - formula_.nodes[part].size()),
-                           formula_.nodes.begin() + static_cast<std::ptrdiff_t>(part + 1));
-    part_.all(0);
-    auto const graphs = decide(part_, false);
+        part_->nodes.insert(part_->nodes.end(),
+                            formula_.nodes.begin() +
+                                static_cast<std::ptrdiff_t>(part + 1 - formula_.nodes[part].size()),
+                            formula_.nodes.begin() + static_cast<std::ptrdiff_t>(part + 1));
+    part_->all(0);
+    auto const graphs = decide(*part_, false);
     return !graphs.empty() && graphs[0].root == Graph::reject;
 }
 
@@ -83,8 +120,10 @@ Diagnostic find_contradiction(Formula const& formula) {
     constexpr std::size_t max_nodes = 2000;  // parts are tried with each other
     Diagnostic const plain{"the filter matches no packet", std::nullopt, {}};
     if (formula.nodes.empty() || formula.nodes.size() > max_nodes) return plain;
-    Formula const versions = with_versions(formula);
-    return Search(versions).run(versions.nodes.size() - 1).value_or(plain);
+    std::optional<Formula> versions;
+    if (formula.variables > 0) versions = with_versions(formula);
+    Formula const& searched = versions ? *versions : formula;
+    return Search(searched).run(searched.nodes.size() - 1).value_or(plain);
 }
 
 }  // namespace tamis::frontend
