@@ -6,7 +6,7 @@
 #include <memory>
 
 #include <fmt/core.h>
-#include <libelf.h>
+#include <gelf.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -94,16 +94,17 @@ Result<ElfFile> read_elf(std::span<std::byte const> file) {
     ElfFile out;
     for (std::size_t i = 1; i < count; ++i) {
         Elf_Scn* scn = elf_getscn(elf.get(), i);
-        Elf64_Shdr const* section = scn ? elf64_getshdr(scn) : nullptr;
-        Elf_Data const* data = section ? elf_getdata(scn, nullptr) : nullptr;
-        bool const stored = section && section->sh_type != SHT_NOBITS && section->sh_size != 0;
-        if (!data || section->sh_addralign > most_alignment || (stored && !data->d_buf) ||
-            section->sh_size > (stored ? file.size() : UINT32_MAX))
+        Elf64_Shdr section{};  // a copy: libelf's own lies where the file says, aligned or not
+        bool const found = scn && gelf_getshdr(scn, &section);
+        Elf_Data const* data = found ? elf_getdata(scn, nullptr) : nullptr;
+        bool const stored = section.sh_type != SHT_NOBITS && section.sh_size != 0;
+        if (!data || section.sh_addralign > most_alignment || (stored && !data->d_buf) ||
+            section.sh_size > (stored ? file.size() : UINT32_MAX))
             return broken(fmt::format("its section {} is broken", i));
-        char const* name = elf_strptr(elf.get(), names, section->sh_name);
+        char const* name = elf_strptr(elf.get(), names, section.sh_name);
         auto const* bytes = static_cast<std::byte const*>(data->d_buf);
         out.sections.push_back(
-            {name ? name : "", *section, stored ? Bytes(bytes, bytes + data->d_size) : Bytes()});
+            {name ? name : "", section, stored ? Bytes(bytes, bytes + data->d_size) : Bytes()});
     }
     out.names = static_cast<std::uint16_t>(names);
     if (!holds_names(out, names)) return broken("its sections have no names");

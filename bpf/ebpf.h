@@ -244,7 +244,8 @@ struct Ways {
     std::array<std::size_t, 2> to{};
     std::size_t count = 0;
     constexpr void add(std::size_t pc) { to[count++] = pc; }
-    constexpr std::span<std::size_t const> all() const { return std::span(to).first(count); }
+    constexpr std::span<std::size_t const> all() const& { return std::span(to).first(count); }
+    std::span<std::size_t const> all() const&& = delete;  // it would dangle
 };
 constexpr Ways ways(Insn const& insn, std::size_t pc) {
     Ways ways;

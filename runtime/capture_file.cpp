@@ -172,7 +172,7 @@ Result<CaptureWriter> CaptureWriter::create(std::string const& path,
         if (!pcap || !format || !format->same_kind(*pcap))
             format.reset();
         else  // of all, the most that a packet can have
-            format->set_snaplen(std::max(format->snaplen(), pcap->snaplen()));
+            format->widen(*pcap);
     }
     auto file = OutputFile::create(path);
     if (!file) return fail(file.error());

@@ -87,7 +87,8 @@ class Walk {
                     called(at, known);
                     continue;
                 }
-                for (std::size_t const to : ebpf::ways(insn, at).all()) reach(to, known);
+                ebpf::Ways const on = ebpf::ways(insn, at);
+                for (std::size_t const to : on.all()) reach(to, known);
                 return;
             }
             step(insn, known);

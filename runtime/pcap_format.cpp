@@ -74,15 +74,22 @@ int Pcap::link_type() const {
     return link_type_of_file(load32(header_, link_type_at, endian_) & link_type_mask);
 }
 
-std::uint32_t Pcap::snaplen() const { return load32(header_, snaplen_at, endian_); }
+// A header that promises too much promises nothing at all, as for libpcap.
+std::uint32_t Pcap::snaplen() const {
+    std::uint32_t const said = load32(header_, snaplen_at, endian_);
+    return said <= 0x7fffffff ? said : 0;
+}
 
-void Pcap::set_snaplen(std::uint32_t snaplen) {
-    store(std::span(header_), snaplen_at, 4, endian_, snaplen);
+void Pcap::widen(Pcap const& other) {
+    std::uint32_t const ours = snaplen(), theirs = other.snaplen();
+    if (ours == theirs) return;
+    bool const bounded = ours != 0 && theirs != 0;
+    store(std::span(header_), snaplen_at, 4, endian_, bounded ? std::max(ours, theirs) : 0);
 }
 
 bool Pcap::same_kind(Pcap const& other) const {
     Pcap like = *this;
-    like.set_snaplen(other.snaplen());
+    std::copy_n(other.header_.begin() + snaplen_at, 4, like.header_.begin() + snaplen_at);
     return like.header_ == other.header_;
 }
 
@@ -100,18 +107,16 @@ Result<std::optional<Item>> Pcap::next(InputBuffer& input) const {
     if (bytes.size() < size) return fail(truncated("packet", bytes.size(), size));
     input.consume(size);
     std::uint32_t const seconds = load32(bytes, 0, endian_), fraction = load32(bytes, 4, endian_);
-    // Some writers kept more of a packet than the header promises; libpcap leaves that away, and a
-    // header that promises nothing, or too much, promises nothing at all.
+    // Some writers kept more of a packet than the header promises; libpcap leaves that away.
     std::uint32_t const promised = snaplen();
-    bool const bounded = promised != 0 && promised <= 0x7fffffff;
-    return Item{
-        .packet = Record{.seconds = std::int64_t{seconds} + fraction / units_,
-                         .nanoseconds = fraction % units_ * (1'000'000'000 / units_),
-                         .length = length,
-                         .bytes = bytes.subspan(record_header_,
-                                                bounded ? std::min(captured, promised) : captured),
-                         .link_type = link_type()},
-        .raw = bytes.first(size)};
+    return Item{.packet = Record{.seconds = std::int64_t{seconds} + fraction / units_,
+                                 .nanoseconds = fraction % units_ * (1'000'000'000 / units_),
+                                 .length = length,
+                                 .bytes = bytes.subspan(
+                                     record_header_,
+                                     promised != 0 ? std::min(captured, promised) : captured),
+                                 .link_type = link_type()},
+                .raw = bytes.first(size)};
 }
 
 void Pcap::append(Record const& record, std::vector<std::uint8_t>& to) const {

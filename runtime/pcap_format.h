@@ -25,8 +25,10 @@ class Pcap {
     static Pcap create(int link_type, std::uint32_t snaplen);
 
     int link_type() const;
-    std::uint32_t snaplen() const;  // as the header has it
-    void set_snaplen(std::uint32_t snaplen);
+    // The most bytes that a packet has; 0: the header promises nothing.
+    std::uint32_t snaplen() const;
+    // Packets of the other file are promised, too.
+    void widen(Pcap const& other);
     bool in_nanoseconds() const { return units_ == 1'000'000'000; }
     std::span<std::uint8_t const> header() const { return header_; }
     // Whether packets of the other file can be copied into one that begins with this header.

@@ -90,7 +90,8 @@ std::vector<u32> Machine::joins() {
     std::vector<unsigned> arrivals(insns_.size(), 0);
     std::vector<u32> order = topological(0, 0);
     for (u32 const pc : order) {
-        for (std::size_t const to : ebpf::ways(insns_[pc], pc).all()) ++arrivals[to];
+        ebpf::Ways const on = ebpf::ways(insns_[pc], pc);
+        for (std::size_t const to : on.all()) ++arrivals[to];
     }
     std::erase_if(order, [&](u32 pc) { return arrivals[pc] < 2; });
     return order;

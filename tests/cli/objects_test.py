@@ -34,6 +34,12 @@ def run(*command, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
+def prove_object(path):
+    """The command that proves it, in a list; none where this build has no solver and looks at no object."""
+    has_solver = "no solver" not in run(TAMIS, "prove", "ip").stderr
+    return [["prove", "--object", path, "tcp"]] if has_solver else []
+
+
 class Objects(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -448,7 +454,7 @@ class BadObjects(Objects):
 
     def refused(self, path):
         output = os.path.join(self.folder, "out.o")
-        for arguments in (["load", path], ["load", "--dry-run", path], ["prove", "--object", path, "tcp"],
+        for arguments in (["load", path], ["load", "--dry-run", path], *prove_object(path),
                           ["inject", path, "--at", "tamis_filter", "-o", output, "tcp"]):
             result = run(TAMIS, *arguments)
             self.assertEqual(result.returncode, 2, (arguments, result.stderr))
@@ -479,7 +485,7 @@ class BadObjects(Objects):
 
     def test_a_type_of_program_that_nobody_knows(self):
         path = self.variant(self.content("lwt-xmit").replace(b"lwt_xmit\0", b"lwt_frob\0"))
-        for arguments in (["load", path], ["prove", "--object", path, "tcp"]):
+        for arguments in (["load", path], *prove_object(path)):
             result = run(TAMIS, *arguments)
             self.assertEqual(result.returncode, 2, (arguments, result.stderr))
             self.assertIn("lwt_frob", result.stderr)

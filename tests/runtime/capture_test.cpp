@@ -164,6 +164,25 @@ TEST_F(Capture, KeepsTheLinkType) {
     EXPECT_EQ(CaptureReader::open(folder_ / "out.pcap")->link_type(), 105);
 }
 
+// A header of 0 promises no length, and one of several files all of theirs.
+TEST_F(Capture, PromisesWhatAllItsSourcesPromise) {
+    auto const with = [&](std::string const& name, std::uint32_t snaplen) {
+        std::string const path = folder_ / name;
+        std::ofstream(path) << bytes_of.pcap_header(0xa1b2c3d4, 1, snaplen)
+                            << bytes_of.pcap_record("first", 5, 1000, 7);
+        return CaptureReader::open(path).value();
+    };
+    for (std::uint32_t const wide : {0U, 65535U, 0x80000000U}) {
+        std::vector<CaptureReader> sources{with("narrow", 3), with("wide", wide)};
+        auto writer = CaptureWriter::create(folder_ / "both", sources);
+        auto const item = sources[1].next_item().value();
+        ASSERT_TRUE(writer->copy(sources[1], *item) && writer->close());
+        EXPECT_THAT(read_all(CaptureReader::open(folder_ / "both")),
+                    testing::ElementsAre("1000.7000 5 first", "end"))
+            << wide;
+    }
+}
+
 // Cut at any time, as by SIGKILL, the file is a valid one.
 TEST_F(Capture, FileGrowsByWholePackets) {
     auto const reader = opened(two_packets());
