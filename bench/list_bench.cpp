@@ -1,7 +1,8 @@
 // Long lists: how compile time, memory and program length grow with the number of terms.
 //
 //     list_bench [--most N]
-//     list_bench --only LIST TERMS    compiles one list once, for what measures a process
+//     list_bench --only LIST TERMS    compiles one list once: KiB that the process grows by at most
+//     list_bench --text LIST TERMS    prints the list, for `tamis attach -F`
 //
 // For each kind of list and N = 10, 100, ... the best of several runs in CPU time, for the classic
 // program and for an XDP object; libpcap's pcap_compile beside them as long as that should take
@@ -57,15 +58,21 @@ long kilobytes(std::string_view name) {
     return 0;
 }
 
-int compile_only(std::string_view name, std::size_t terms) {
+int compile_only(List const& list, std::size_t terms) {
+    std::string const text = text_of(list, terms);
+    frontend::compile(text_of(list, 1), {}).value();  // what is there once
+    std::ofstream("/proc/self/clear_refs") << 5;      // the peak begins here
+    long const before = kilobytes("VmRSS:");
+    if (!frontend::compile(text, {})) return 1;
+    fmt::print("{}\n", kilobytes("VmHWM:") - before);
+    return 0;
+}
+
+int one_list(std::string_view what, std::string_view name, std::size_t terms) {
     for (List const& list : lists) {
         if (list.name != name) continue;
-        std::string const text = text_of(list, terms);
-        frontend::compile(text_of(list, 1), {}).value();  // what is there once
-        std::ofstream("/proc/self/clear_refs") << 5;      // the peak begins here
-        long const before = kilobytes("VmRSS:");
-        if (!frontend::compile(text, {})) return 1;
-        fmt::print("{}\n", kilobytes("VmHWM:") - before);
+        if (what == "--only") return compile_only(list, terms);
+        fmt::print("{}\n", text_of(list, terms));
         return 0;
     }
     fmt::print(stderr, "no list is called '{}'\n", name);
@@ -86,8 +93,9 @@ double libpcap_seconds(std::string const& text) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc == 4 && std::string_view(argv[1]) == "--only")
-        return compile_only(argv[2], std::strtoull(argv[3], nullptr, 10));
+    std::string_view const what = argc == 4 ? argv[1] : "";
+    if (what == "--only" || what == "--text")
+        return one_list(what, argv[2], std::strtoull(argv[3], nullptr, 10));
     std::size_t most = 100'000;
     for (int i = 1; i + 1 < argc; ++i)
         if (std::string_view(argv[i]) == "--most") most = std::strtoull(argv[i + 1], nullptr, 10);

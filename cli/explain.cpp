@@ -39,7 +39,9 @@ std::map<std::uint32_t, std::vector<std::string>> by_classic(ebpf::Program const
 
 std::string words_of(Span span, std::string const& text) {
     constexpr std::size_t widest = 40;
-    std::string words = escape(std::string_view(text).substr(span.begin, span.end - span.begin));
+    std::size_t const length = span.end - span.begin;  // of a long list, for each of its lines
+    std::string words =
+        escape(std::string_view(text).substr(span.begin, std::min(length, widest + 1)));
     if (words.size() > widest) words = words.substr(0, widest - 3) + "...";
     return words;
 }

@@ -77,20 +77,20 @@ Result<Compiled> compile(std::string_view text, Options const& options) {
     Formula& formula = resolved->formula;
     Compiled compiled;
     auto optimised = options.optimise ? optimise(formula, options.snaplen, whole) : std::nullopt;
+    bool const rejects = optimised && optimised->graph.root == Graph::reject;
+    if ((!optimised || rejects) && formula.nodes.empty()) {  // a long one: its tree is gone by now
+        auto again = frontend::formula(text, options);
+        if (!again) return fail(std::move(again.error()));
+        formula = std::move(*again);
+    }
     if (optimised) {
         compiled.program = std::move(optimised->program);
         compiled.graph = std::move(optimised->graph);
     } else {
-        if (formula.nodes.empty()) {  // a long one, whose tree is gone by now
-            auto again = frontend::formula(text, options);
-            if (!again) return fail(std::move(again.error()));
-            formula = std::move(*again);
-        }
         compiled.program = lower(formula, options.snaplen, whole);
     }
     compiled.warnings = std::move(resolved->warnings);
-    if (compiled.graph && compiled.graph->root == Graph::reject)
-        warn(compiled.warnings, find_contradiction(formula));
+    if (rejects) warn(compiled.warnings, find_contradiction(formula));
     return compiled;
 }
 

@@ -1,8 +1,9 @@
 #include "frontend/contradiction.h"
 
 #include <algorithm>
-#include <initializer_list>
+#include <array>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "frontend/graph.h"
@@ -13,7 +14,8 @@ namespace {
 
 using Kind = Formula::Kind;
 
-constexpr std::size_t max_parts = 40;  // of a conjunction that are compared
+// Of a conjunction that are compared with each other, and their nodes.
+constexpr std::size_t max_parts = 40, max_nodes = 2000;
 
 class Search {
   public:
@@ -25,7 +27,7 @@ class Search {
   private:
     std::vector<std::size_t> operands(std::size_t node) const;
     bool asks_each_byte_once(std::size_t node) const;
-    bool is_never_true(std::initializer_list<std::size_t> parts);
+    bool is_never_true(std::span<std::size_t const> parts);
 
     Formula const& formula_;
     std::optional<Formula> part_;  // with other nodes each time
@@ -76,8 +78,8 @@ bool Search::asks_each_byte_once(std::size_t node) const {
 }
 
 // All these trees together.
-bool Search::is_never_true(std::initializer_list<std::size_t> parts) {
-    if (parts.size() == 1 && asks_each_byte_once(*parts.begin())) return false;
+bool Search::is_never_true(std::span<std::size_t const> parts) {
+    if (parts.size() == 1 && asks_each_byte_once(parts[0])) return false;
     if (!part_) part_ = formula_;
     part_->nodes.clear();
     for (std::size_t const part : parts)
@@ -96,20 +98,27 @@ std::optional<Diagnostic> Search::run(std::size_t node) {
     if (formula_.nodes[node].kind != Kind::conjunction)
         return Diagnostic{
             "this is never true, so the filter matches no packet", formula_.nodes[node].span, {}};
+    auto const span_of = [&](std::size_t part) { return formula_.nodes[parts[part]].span; };
+    std::size_t compared = 0;
     for (std::size_t i = 0; i < std::min(parts.size(), max_parts); ++i) {
-        if (is_never_true({parts[i]})) return run(parts[i]);
-        for (std::size_t j = 0; j < i; ++j) {
-            if (parts.size() > 2 && !is_never_true({parts[j], parts[i]})) continue;
-            Span const first = formula_.nodes[parts[j]].span;
-            Span const second = formula_.nodes[parts[i]].span;
-            if (first == second)
-                return Diagnostic{
-                    "this is never true, so the filter matches no packet", second, {}};
+        compared += formula_.nodes[parts[i]].size();
+        if (compared > max_nodes) break;
+        if (is_never_true(std::span(&parts[i], 1))) return run(parts[i]);
+        std::optional<Span> excluded;
+        for (std::size_t j = 0; j < i && !excluded; ++j)
+            if (parts.size() == 2 || is_never_true(std::array{parts[j], parts[i]}))
+                excluded = span_of(j);
+        // `host A and host B` is possible, and nothing that asks for a third host as well.
+        bool const last = i + 1 == parts.size();
+        if (!excluded && i > 1 && (last || is_never_true(std::span(parts).first(i + 1))))
+            excluded = Span{span_of(0).begin, span_of(i - 1).end};
+        if (!excluded) continue;
+        if (*excluded == span_of(i))
             return Diagnostic{
-                "this excludes what stands before it, so the filter matches no packet",
-                second,
-                {{"this is what it excludes", first}}};
-        }
+                "this is never true, so the filter matches no packet", span_of(i), {}};
+        return Diagnostic{"this excludes what stands before it, so the filter matches no packet",
+                          span_of(i),
+                          {{"this is what it excludes", *excluded}}};
     }
     return std::nullopt;
 }
@@ -117,9 +126,8 @@ std::optional<Diagnostic> Search::run(std::size_t node) {
 }  // namespace
 
 Diagnostic find_contradiction(Formula const& formula) {
-    constexpr std::size_t max_nodes = 2000;  // parts are tried with each other
     Diagnostic const plain{"the filter matches no packet", std::nullopt, {}};
-    if (formula.nodes.empty() || formula.nodes.size() > max_nodes) return plain;
+    if (formula.nodes.empty()) return plain;
     std::optional<Formula> versions;
     if (formula.variables > 0) versions = with_versions(formula);
     Formula const& searched = versions ? *versions : formula;

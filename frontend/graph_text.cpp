@@ -32,12 +32,12 @@ std::string plus(Offset const& offset) {
 }
 
 std::string what(Key const& key, Span span, std::string_view text) {
-    std::string const words = escape(text.substr(span.begin, span.end - span.begin));
+    auto const words = [&] { return escape(text.substr(span.begin, span.end - span.begin)); };
     if (key.role == Key::Role::assign)
         return fmt::format("{} = what '{}' has to know",
-                           variable(static_cast<unsigned>(std::countr_zero(key.writes))), words);
+                           variable(static_cast<unsigned>(std::countr_zero(key.writes))), words());
     if (key.relation != Key::no_relation)
-        return fmt::format("{} '{}'", key.value ? "the value in" : "whether", words);
+        return fmt::format("{} '{}'", key.value ? "the value in" : "whether", words());
     Field const& field = key.field;
     std::string place;
     if (key.role == Key::Role::point)
@@ -116,7 +116,8 @@ std::string listing(Graph const& graph, std::string_view text) {
     std::string out;
     for (std::uint32_t i = 0; i < graph.nodes.size(); ++i) {
         Graph::Node const& node = graph.nodes[i];
-        std::string const words(text.substr(node.span.begin, node.span.end - node.span.begin));
+        std::string_view const words =
+            text.substr(node.span.begin, node.span.end - node.span.begin);
         out += fmt::format("n{}: {}  ; {}\n", i, what(graph.keys[node.key], node.span, text),
                            escape(words.substr(0, 60)));
         for (Edge const& edge : edges(graph, node))

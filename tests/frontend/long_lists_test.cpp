@@ -152,6 +152,20 @@ TEST_P(LongLists, TakeLittleStack) {
     on_a_stack_of(256 * 1024, [] { compile_all_the_way(GetParam()); });
 }
 
+// The tree of a long text is given back before the answer is known.
+TEST(LongContradiction, IsShown) {
+    std::string text = "src host 10.0.0.0";
+    for (int i = 1; i < 3000; ++i)
+        text += fmt::format(" and src host 10.0.{}.{}", i / 256, i % 256);
+    Result<Compiled> const compiled = compile(text, {});
+    ASSERT_TRUE(compiled);
+    EXPECT_EQ(compiled->program.insns.size(), 1U);
+    ASSERT_EQ(compiled->warnings.size(), 1U);
+    EXPECT_EQ(compiled->warnings[0].span, (Span{22, 39}));
+    ASSERT_EQ(compiled->warnings[0].notes.size(), 1U);
+    EXPECT_EQ(compiled->warnings[0].notes[0].span, (Span{0, 17}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Kinds, LongLists, testing::ValuesIn(lists), [](auto const& list) {
     std::string name(list.param.name);
     for (char& c : name)
