@@ -207,8 +207,8 @@ Result<std::string> graph_text(Input const& input, std::string_view format) {
         return fail(
             {"this filter has no graph",
              std::nullopt,
-             {{"the optimiser makes none where an expression reads what changes by itself, such as "
-               "the interface, or has too many cases: `host A and host B` for thousands",
+             {{"the optimiser makes them: not with -O, nor where an expression reads what changes by "
+               "itself, such as the interface, or has too many cases",
                std::nullopt}}});
     return format == "dot" ? frontend::dot(*input.graph, input.source.text)
                            : frontend::listing(*input.graph, input.source.text);
