@@ -63,14 +63,16 @@ bool Search::asks_each_byte_once(std::size_t node) const {
         if (next.kind != Kind::test) return false;
         Test const& test = formula_.tests[next.index];
         Field const& field = test.field;
+        if (test.cond != cbpf::Cond::eq || field.base != Base::packet ||
+            field.at.variable != Offset::constant || is_metadata(field))
+            return false;  // a field of another base may have no size
         std::uint32_t const widest = ~std::uint32_t{0} >> (32 - 8 * field.size);
         auto const overlaps = [&](Field const& other) {
             return field.at.value < other.at.value + other.size &&
                    other.at.value < field.at.value + field.size;
         };
-        if (test.cond != cbpf::Cond::eq || (test.value & ~(test.mask & widest)) != 0 ||
-            field.base != Base::packet || field.at.variable != Offset::constant ||
-            is_metadata(field) || std::any_of(asked.begin(), asked.end(), overlaps))
+        if ((test.value & ~(test.mask & widest)) != 0 ||
+            std::any_of(asked.begin(), asked.end(), overlaps))
             return false;
         asked.push_back(field);
     }
