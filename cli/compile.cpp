@@ -204,12 +204,12 @@ Result<std::string> produce(Emit emit, cbpf::Program const& classic, ebpf::Progr
 
 Result<std::string> graph_text(Input const& input, std::string_view format) {
     if (!input.graph)
-        return fail(
-            {"this filter has no graph",
-             std::nullopt,
-             {{"the optimiser makes them: not with -O, nor where an expression reads what changes by "
-               "itself, such as the interface, or has too many cases",
-               std::nullopt}}});
+        return fail({"this filter has no graph",
+                     std::nullopt,
+                     {{"the optimiser makes them: not with -O, nor where an expression reads what "
+                       "changes by "
+                       "itself, such as the interface, or has too many cases",
+                       std::nullopt}}});
     return format == "dot" ? frontend::dot(*input.graph, input.source.text)
                            : frontend::listing(*input.graph, input.source.text);
 }
