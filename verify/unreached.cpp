@@ -79,8 +79,9 @@ class Search {
     Result<void> judge(Block const& block) {
         // What is asked about the classic program is the smaller question, and the packet mostly
         // answers the other one.
-        Answer const wanted = is_wanted(block);
+        Answer wanted = is_wanted(block);
         Answer const answer = reach(goal_of(block));
+        if (answer == Answer::no && wanted == Answer::yes) wanted = is_wanted_here(block);
         if (answer == Answer::yes) return {};
         if (both(answer, wanted) == Answer::unknown)
             return fail(
@@ -96,11 +97,69 @@ class Search {
     Answer is_wanted(Block const& block) {
         std::uint32_t const from = extended_.origin[block.insn].classic;
         if (from == ebpf::Origin::none) return is_end_wanted(block.insn);
+        return is_for_a_way(block) ? both(first_insn + 3 * from + 1, none_holds(from))
+                                   : reach(first_insn + 3 * from);
+    }
+
+    // Code inside of what stands for an instruction is for one of the ways on from there.
+    bool is_for_a_way(Block const& block) const {
+        std::uint32_t const from = extended_.origin[block.insn].classic;
+        return (block.insn > 0 && extended_.origin[block.insn - 1].classic == from) ||
+               cbpf::find(classic_.insns[from].code)->kind == cbpf::Kind::ret;
+    }
+
+    // Whether it has a packet that comes to this copy of the instruction.  What follows a call is
+    // written apart, since it has no pointers any more: packets that execute an earlier
+    // instruction, of whose code nothing leads here, are those of another copy, and so are packets
+    // that do not execute one whose code stands on all ways to this.
+    Answer is_wanted_here(Block const& block) {
+        std::uint32_t const from = extended_.origin[block.insn].classic;
+        if (from == ebpf::Origin::none) return Answer::yes;
+        Term comes = q_.packet.assumptions();
+        for (std::uint32_t pc = 0; pc < from; ++pc) {
+            Code const code = code_of(pc, block.insn);
+            if (code == Code::leads_elsewhere)
+                comes = q_.terms.and_(comes, q_.terms.not_(goals_[first_insn + 3 * pc]));
+            if (code == Code::on_all_ways)
+                comes = q_.terms.and_(comes, goals_[first_insn + 3 * pc]);
+        }
+        auto const has = [&](std::size_t goal) {
+            ConcretePacket packet;
+            return q_.find(q_.terms.and_(goals_[goal], comes), &packet);
+        };
         std::size_t const reached = first_insn + 3 * from;
-        bool const inside = block.insn > 0 && extended_.origin[block.insn - 1].classic == from;
-        bool const ends = cbpf::find(classic_.insns[from].code)->kind == cbpf::Kind::ret;
-        // Code inside of what stands for an instruction is for one of the ways on from there.
-        return inside || ends ? both(reached + 1, none_holds(from)) : reach(reached);
+        return is_for_a_way(block) ? both(has(reached + 1), has(none_holds(from))) : has(reached);
+    }
+
+    // What the code of a classic instruction is to an instruction of the translation.
+    enum class Code { none, leads_elsewhere, on_some_ways, on_all_ways };
+    Code code_of(std::uint32_t classic, std::uint32_t insn) const {
+        auto const stands_for = [&](std::size_t i) {
+            return extended_.origin[i].classic == classic;
+        };
+        std::vector<std::size_t> code;
+        for (std::size_t i = 0; i < extended_.insns.size(); ++i)
+            if (stands_for(i)) code.push_back(i);
+        if (code.empty()) return Code::none;
+        if (!leads({0}, insn, stands_for)) return Code::on_all_ways;
+        auto const nothing = [](std::size_t) { return false; };
+        return leads(code, insn, nothing) ? Code::on_some_ways : Code::leads_elsewhere;
+    }
+
+    // Whether a way leads from one of these to an instruction, without what is closed.
+    template <class Closed>
+    bool leads(std::vector<std::size_t> open, std::size_t insn, Closed const& is_closed) const {
+        std::vector<bool> seen(extended_.insns.size(), false);
+        while (!open.empty()) {
+            std::size_t const at = open.back();
+            open.pop_back();
+            if (at == insn) return true;
+            if (seen[at] || is_closed(at)) continue;
+            seen[at] = true;
+            ebpf::Ways const on = ebpf::ways(extended_.insns[at], at);
+            open.insert(open.end(), on.all().begin(), on.all().end());
+        }
+        return false;
     }
 
     // Code that stands for no instruction is an end: for what the instructions that lead to it

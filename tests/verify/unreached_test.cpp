@@ -92,6 +92,20 @@ TEST(Unreached, TheSlowVersionLeavesOutWhatTheWayThereHasDecided) {
 }
 
 // What was found at one hook is not asked for again at another.
+// Behind a call there is other code for the rest of the text; what comes to the code that has no
+// call before it are other packets, none of which gets to one of its tests.
+TEST(Unreached, ACopyIsForThePacketsThatComeToIt) {
+    TAMIS_NEED_SOLVER();
+    cbpf::Program const program = compiled("not port 22 and tcp[13] & 2 != 0 or icmp6");
+    translator::Options options = defaults(Hook::xdp);
+    options.shape.no_perfmon = true;
+    auto const translated = translator::translate(program, options);
+    ASSERT_TRUE(translated) << translated.error().message;
+    Proof const proof = prove_translation(program, *translated, options);
+    EXPECT_EQ(proof.outcome, Outcome::proved) << proof.reason;
+    EXPECT_EQ(proof.idle.size(), 1U);
+}
+
 TEST(Unreached, PacketsAreShared) {
     TAMIS_NEED_SOLVER();
     auto const compiled = frontend::compile("tcp port 80 or icmp", {});
