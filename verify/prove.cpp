@@ -106,6 +106,7 @@ Proof prove(cbpf::Program const& classic, ebpf::Program const& extended, HookRow
     if (proof.outcome != Outcome::proved || !options.blocks) return proof;
     Shared none;
     auto unreached = find_unreached(q, classic, extended, *one, *other,
+                                    translation && translation->shape.no_perfmon,
                                     (options.shared ? *options.shared : none).packets);
     if (!unreached) return undecided(unreached.error().message);
     if (!unreached->dead.empty()) proof.outcome = Outcome::refuted;

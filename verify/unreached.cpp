@@ -12,11 +12,13 @@ namespace {
 class Search {
   public:
     Search(Question& question, cbpf::Program const& classic, ebpf::Program const& extended,
-           ClassicRun const& one, ExtendedRun const& other, std::vector<ConcretePacket>& packets)
+           ClassicRun const& one, ExtendedRun const& other, bool by_calls,
+           std::vector<ConcretePacket>& packets)
         : q_(question),
           classic_(classic),
           extended_(extended),
           run_(other),
+          by_calls_(by_calls),
           packets_(packets),
           goals_(goals(question, one, other)),
           evaluation_(question.terms, goals_),
@@ -120,7 +122,7 @@ class Search {
             Code const code = code_of(pc, block.insn);
             if (code == Code::leads_elsewhere)
                 comes = q_.terms.and_(comes, q_.terms.not_(goals_[first_insn + 3 * pc]));
-            if (code == Code::on_all_ways)
+            if (by_calls_ && code == Code::on_all_ways)
                 comes = q_.terms.and_(comes, goals_[first_insn + 3 * pc]);
         }
         auto const has = [&](std::size_t goal) {
@@ -213,6 +215,7 @@ class Search {
     cbpf::Program const& classic_;
     ebpf::Program const& extended_;
     ExtendedRun const& run_;
+    bool by_calls_;
     std::vector<ConcretePacket>& packets_;
     std::vector<Term> goals_;
     Evaluation evaluation_;
@@ -224,8 +227,9 @@ class Search {
 
 Result<Unreached> find_unreached(Question& question, cbpf::Program const& classic,
                                  ebpf::Program const& extended, ClassicRun const& one,
-                                 ExtendedRun const& other, std::vector<ConcretePacket>& packets) {
-    return Search(question, classic, extended, one, other, packets).run();
+                                 ExtendedRun const& other, bool by_calls,
+                                 std::vector<ConcretePacket>& packets) {
+    return Search(question, classic, extended, one, other, by_calls, packets).run();
 }
 
 }  // namespace tamis::verify

@@ -13,9 +13,11 @@ struct Unreached {
 };
 
 // Looks for a packet for every block of a translation.  `packets` are tried first; those that are
-// found are added.  An error: what was not decided in time.
+// found are added.  `by_calls`: computed offsets are read by calls, and nothing but the ways that
+// led there tells what is known behind them.  An error: what was not decided in time.
 Result<Unreached> find_unreached(Question& question, cbpf::Program const& classic,
                                  ebpf::Program const& extended, ClassicRun const& one,
-                                 ExtendedRun const& other, std::vector<ConcretePacket>& packets);
+                                 ExtendedRun const& other, bool by_calls,
+                                 std::vector<ConcretePacket>& packets);
 
 }  // namespace tamis::verify
