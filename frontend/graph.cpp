@@ -267,7 +267,8 @@ class Deciding {
         graph_.pieces.reserve(48 + 3 * conditions.size());
         finished_.reserve(16 + conditions.size());
     }
-    bool run(Ref whole, std::size_t most_nodes = ~std::size_t{0});
+    static constexpr std::size_t no_limit = ~std::size_t{0};
+    bool run(Ref whole, std::size_t most_nodes = no_limit);
     Graph finish();  // after run(), when the conditions may be gone
 
   private:
@@ -300,7 +301,7 @@ void Deciding::expand(Ref ref) {
 }
 
 // Depth first, without recursion: there may be as many levels as fields.  False: there are too many
-// cases.
+// cases, or more nodes than wanted.
 bool Deciding::run(Ref whole, std::size_t most_nodes) {
     struct Visit {
         Target node;
@@ -414,7 +415,8 @@ std::size_t length_again(Graph const& graph) {
     List<bool> seen(graph.keys.size());
     std::size_t length = 0;
     for (Graph::Node const& node : graph.nodes) {
-        if (seen[node.key]) length += 1 + search_length(graph.keys[node.key], graph.pieces_of(node));
+        if (seen[node.key])
+            length += 1 + search_length(graph.keys[node.key], graph.pieces_of(node));
         seen[node.key] = true;
     }
     return length;
@@ -432,7 +434,7 @@ Conditions conditions_for(Formula const& formula, std::size_t before) {
 }
 
 std::optional<Graph> decided(Conditions& conditions, Ref whole, bool deep,
-                             std::size_t most_nodes = ~std::size_t{0}) {
+                             std::size_t most_nodes = Deciding::no_limit) {
     Deciding deciding(conditions, deep);
     if (!deciding.run(whole, most_nodes)) return std::nullopt;
     return deciding.finish();
@@ -490,13 +492,14 @@ List<Graph> decide(Formula const& formula, bool several) {
     if (!deep || !same(*closer, *deep)) add(std::move(*closer));
     if (!several) return graphs;
 
-    std::size_t fewest = graphs[0].nodes.size();
-    for (Graph const& graph : graphs) fewest = std::min(fewest, graph.nodes.size());
     if (length_again(graphs[0]) <= little) return graphs;
+    std::size_t fewest = Deciding::no_limit;
+    for (Graph const& graph : graphs) fewest = std::min(fewest, graph.nodes.size());
+    // With many more nodes it hardly ever gets shorter than those.
+    std::size_t const most = 2 * fewest + 8;
     Conditions apart = conditions_for(formula, none_before);
     auto const as_written = Reading(formula, apart).run();
-    auto closest =
-        as_written ? decided(apart, *as_written, false, 2 * fewest + 8) : std::nullopt;
+    auto closest = as_written ? decided(apart, *as_written, false, most) : std::nullopt;
     if (closest) add(std::move(*closest));
     return graphs;
 }

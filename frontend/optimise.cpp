@@ -33,18 +33,20 @@ Optimised program_of(Graph graph, Formula const& formula, std::uint32_t accept, 
     auto const program = [&](Graph const& of) { return generate(of, formula, accept, whole); };
     auto const optimised = [&](Graph& of) { return Optimised{program(of), std::move(of)}; };
     constexpr std::size_t long_list = 200;  // pieces; one instruction more is nothing there
-    bool const is_long = graph.pieces.size() > long_list;
-    bool const halves =
-        !is_long && std::any_of(graph.nodes.begin(), graph.nodes.end(),
-                                [&](Graph::Node const& node) { return searches(graph, node); });
+    if (graph.pieces.size() > long_list) {
+        join_neighbours(graph);
+        return optimised(with_legs_shared(std::move(graph)).back());
+    }
+    bool const halves = std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                                    [&](Graph::Node const& node) { return searches(graph, node); });
     std::optional<Graph> apart = join_neighbours(graph);
-    std::size_t const path_apart = apart && !is_long ? estimate(*apart).path : 0;
-    if (apart && !is_long && estimate(graph).path > path_apart) {
+    std::size_t const path_apart = apart ? estimate(*apart).path : 0;
+    if (apart && estimate(graph).path > path_apart) {
         graph = std::move(*apart);
         apart.reset();
     }
     List<Graph> shared = with_legs_shared(std::move(graph));
-    if (is_long || (apart && !halves && estimate(shared.back()).path < path_apart))
+    if (apart && !halves && estimate(shared.back()).path < path_apart)
         return optimised(shared.back());
     Optimised best = optimised(shared[0]);
     std::size_t longest = cbpf::longest_path(best.program.insns) + (halves ? 1 : 0);

@@ -112,12 +112,15 @@ class Search {
 
     // Whether it has a packet that comes to this copy of the instruction.  What follows a call is
     // written apart, since it has no pointers any more: packets that execute an earlier
-    // instruction, of whose code nothing leads here, are those of another copy, and so are packets
-    // that do not execute one whose code stands on all ways to this.
+    // instruction, of whose code nothing leads here, are those of another copy.  Where calls read
+    // computed offsets, so are packets that do not execute one whose code stands on all ways here;
+    // elsewhere such a copy asks again what the way to it has decided.
     Answer is_wanted_here(Block const& block) {
         std::uint32_t const from = extended_.origin[block.insn].classic;
-        if (from == ebpf::Origin::none) return Answer::yes;
-        Term comes = q_.packet.assumptions();
+        auto const nothing = [](std::size_t) { return false; };
+        if (from == ebpf::Origin::none || !leads({0}, block.insn, nothing))
+            return Answer::yes;  // an end, or in a function of its own
+        Term comes = q_.terms.truth(true);
         for (std::uint32_t pc = 0; pc < from; ++pc) {
             Code const code = code_of(pc, block.insn);
             if (code == Code::leads_elsewhere)
@@ -126,8 +129,7 @@ class Search {
                 comes = q_.terms.and_(comes, goals_[first_insn + 3 * pc]);
         }
         auto const has = [&](std::size_t goal) {
-            ConcretePacket packet;
-            return q_.find(q_.terms.and_(goals_[goal], comes), &packet);
+            return q_.find(q_.terms.and_(goals_[goal], comes), nullptr);
         };
         std::size_t const reached = first_insn + 3 * from;
         return is_for_a_way(block) ? both(has(reached + 1), has(none_holds(from))) : has(reached);
@@ -144,8 +146,8 @@ class Search {
             if (stands_for(i)) code.push_back(i);
         if (code.empty()) return Code::none;
         if (!leads({0}, insn, stands_for)) return Code::on_all_ways;
-        auto const nothing = [](std::size_t) { return false; };
-        return leads(code, insn, nothing) ? Code::on_some_ways : Code::leads_elsewhere;
+        return leads(code, insn, [](std::size_t) { return false; }) ? Code::on_some_ways
+                                                                    : Code::leads_elsewhere;
     }
 
     // Whether a way leads from one of these to an instruction, without what is closed.
